@@ -1,0 +1,51 @@
+# Two commands for everyone: `make demo` and `make test`. Each makes its own .venv first.
+# Python: PYTHON=/path/to/python3 wins; else the first Python >= 3.11 that is found.
+
+SHELL = /bin/sh
+# `.venv` is never named by an absolute path: the folder may have spaces in its name.
+VENV = .venv
+BIN = $(VENV)/bin
+# Threads of the test run. Two cores are what continuous integration has.
+WORKERS = 2
+
+.DEFAULT_GOAL = help
+.PHONY: help demo test check bench clean setup format
+
+help:
+	@echo 'make demo    a tour on 336,776 real flights, on a PostgreSQL of its own'
+	@echo 'make test    all tests, on a PostgreSQL of their own'
+	@echo 'make check   format, lint, types (mypy, pyright), layers, snippets of the docs'
+	@echo 'make format  format the code and mend what the linter can mend'
+	@echo 'make bench   the benchmarks'
+	@echo 'make clean   remove .venv and everything that was generated'
+	@echo
+	@echo 'Needed: Python 3.11 or newer (PYTHON=... chooses one), its venv module, a package index.'
+
+setup:
+	@sh .ci/setup
+
+demo: setup
+	@"$(BIN)/python" -m psqlmodel demo
+
+test: setup
+	@"$(BIN)/python" -m pytest -n $(WORKERS) -q
+
+check: setup
+	"$(BIN)/ruff" format --check .
+	"$(BIN)/ruff" check .
+	"$(BIN)/mypy" --strict psqlmodel
+	"$(BIN)/python" -m pyright
+	"$(BIN)/lint-imports" --no-cache
+	@if [ -d tests/docs ]; then "$(BIN)/python" -m pytest -q tests/docs; fi
+
+format: setup
+	"$(BIN)/ruff" format .
+	"$(BIN)/ruff" check --fix .
+
+bench: setup
+	@if [ -f benchmarks/__main__.py ]; then "$(BIN)/python" -m benchmarks; \
+	else echo 'The benchmarks come with a later version.'; fi
+
+clean:
+	rm -rf "$(VENV)" build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .demo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""psqlmodel: a PostgreSQL-only ORM whose centre is the session."""
