@@ -1,0 +1,170 @@
+"""Steps: the logic of a session as generators that yield requests and receive rows.
+
+A step function is written once and driven twice: `run` drives it over a synchronous channel (psycopg2),
+`run_async` over an asynchronous one (asyncpg). The contract, in one paragraph: a step function yields a
+`Statement`, a `Copy` or a `Release` and receives `Rows`; an error of the server, a lost connection or a
+cancellation is thrown into it at that `yield`, so that its `except` and `finally` clauses see everything that
+happens; what it returns is the result. It does no input or output itself, imports no driver, and moves its own
+state before the `yield` that moves the server (a cancelled BEGIN must not leak a transaction).
+
+    def count_users() -> Steps[int]:
+        rows = yield Statement("SELECT count(*) FROM users")
+        return rows.data[0][0]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+
+class Statement:
+    """One SQL statement with its arguments.
+
+    `text` uses PostgreSQL's own placeholders `$1 … $n`; `args` are wire values (see `psqlmodel.types`), in order.
+    `prepare` says that the text will come again and is worth a prepared statement. `prelude` is SQL without
+    parameters or rows (`BEGIN …`) that must run directly before: in the same round trip where the driver can.
+    `purpose` tells observers why it is sent: "query", "flush", "load", "transaction", "catalog", "schema", "raw".
+    """
+
+    __slots__ = ("args", "prelude", "prepare", "purpose", "text")
+
+    def __init__(
+        self,
+        text: str,
+        args: Sequence[Any] = (),
+        *,
+        prepare: bool = True,
+        prelude: str = "",
+        purpose: str = "query",
+    ) -> None:
+        self.text = text
+        self.args = args
+        self.prepare = prepare
+        self.prelude = prelude
+        self.purpose = purpose
+
+    def __repr__(self) -> str:
+        return f"Statement({self.text!r}, {len(self.args)} arguments)"
+
+
+class Copy:
+    """Rows to be written by COPY … FROM STDIN: the one request that is no statement.
+
+    `table` is the quoted, qualified table; `columns` the quoted column names; `types` the element types that carry
+    the values (`PgType.transport`), `records` the rows as tuples of wire values. `prelude` as in `Statement`.
+    """
+
+    __slots__ = ("columns", "prelude", "purpose", "records", "table", "types")
+
+    def __init__(
+        self,
+        table: str,
+        columns: Sequence[str],
+        types: Sequence[Any],
+        records: Iterable[Sequence[Any]],
+        *,
+        prelude: str = "",
+        purpose: str = "bulk",
+    ) -> None:
+        self.table = table
+        self.columns = columns
+        self.types = types
+        self.records = records
+        self.prelude = prelude
+        self.purpose = purpose
+
+
+class Release:
+    """Give the connection back to its pool; with `discard` it is closed, because its state is in doubt."""
+
+    __slots__ = ("discard",)
+
+    def __init__(self, *, discard: bool = False) -> None:
+        self.discard = discard
+
+
+class Shape:
+    """The columns of a result: names and type OIDs, in order.
+
+    One object for each prepared text, so that what is derived from it (loaders, row classes) can be kept in
+    `derived` and found again by a dictionary look-up.
+    """
+
+    __slots__ = ("derived", "names", "oids")
+
+    def __init__(self, names: tuple[str, ...], oids: tuple[int, ...]) -> None:
+        self.names = names
+        self.oids = oids
+        self.derived: dict[Any, Any] = {}
+
+
+class Rows:
+    """What the server answered: `data` (tuples or records of wire values), their `shape`, the `count` of the tag."""
+
+    __slots__ = ("count", "data", "shape")
+
+    def __init__(self, data: Sequence[Sequence[Any]], shape: Shape, count: int) -> None:
+        self.data = data
+        self.shape = shape
+        self.count = count
+
+
+NO_COLUMNS = Shape((), ())
+
+Request: TypeAlias = Statement | Copy | Release
+Steps: TypeAlias = Generator[Request, Rows, T]
+
+
+class Channel(Protocol):
+    """What `run` needs: something that sends a request and waits for its rows."""
+
+    def send(self, request: Request) -> Rows: ...
+
+
+class AsyncChannel(Protocol):
+    """What `run_async` needs: something that sends a request and gives its rows, awaited."""
+
+    async def send(self, request: Request) -> Rows: ...
+
+
+def run(steps: Steps[T], channel: Channel) -> T:
+    """Drive `steps` over a synchronous channel and return their result.
+
+    Errors of the channel, `KeyboardInterrupt` included, are thrown into the steps; what the steps raise is raised.
+    """
+    send = channel.send
+    try:
+        request = next(steps)
+        while True:
+            try:
+                rows = send(request)
+            except BaseException as error:
+                request = steps.throw(error)
+            else:
+                request = steps.send(rows)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+async def run_async(steps: Steps[T], channel: AsyncChannel) -> T:
+    """Drive `steps` over an asynchronous channel and return their result.
+
+    A cancellation arrives in the steps like any error, so that they can clean up; it goes on afterwards.
+    """
+    send = channel.send
+    try:
+        request = next(steps)
+        while True:
+            try:
+                rows = await send(request)
+            except BaseException as error:
+                request = steps.throw(error)
+            else:
+                request = steps.send(rows)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
