@@ -1,0 +1,250 @@
+"""Constraints and indexes as a model declares them: frozen records without any SQL.
+
+    @table("orders", constraints=[Unique("a", "b"), Check("total >= 0")], indexes=[Index("a", where="b > 0")])
+
+A column is named by its attribute, by its database name or by the attribute itself (`User.email`). This module
+must not know mappers: names are resolved where the statements are made (`psqlmodel.schema.ddl`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self, TypeAlias
+
+from psqlmodel.errors import MappingError
+
+ColumnName: TypeAlias = Any  # str, or an attribute of a model (`User.email`)
+
+ACTIONS = ("NO ACTION", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT")
+METHODS = ("btree", "hash", "gist", "spgist", "gin", "brin", "hnsw", "ivfflat")
+
+
+@dataclass(frozen=True, init=False)
+class Unique:
+    """Declare that the values of some columns, taken together, occur once.
+
+    `columns` are names or attributes. With `nulls_distinct=False` two NULLs are equal (PostgreSQL 15 or
+    newer). Raises `MappingError` when no column is given.
+
+        @table("users", constraints=[Unique("country", "email")])
+    """
+
+    columns: tuple[ColumnName, ...]
+    name: str | None
+    nulls_distinct: bool
+    deferrable: bool
+    initially_deferred: bool
+
+    def __init__(
+        self,
+        *columns: ColumnName,
+        name: str | None = None,
+        nulls_distinct: bool = True,
+        deferrable: bool = False,
+        initially_deferred: bool = False,
+    ) -> None:
+        _freeze(
+            self,
+            columns=_some_columns("Unique", columns),
+            name=name,
+            nulls_distinct=nulls_distinct,
+            deferrable=deferrable or initially_deferred,
+            initially_deferred=initially_deferred,
+        )
+
+
+@dataclass(frozen=True)
+class Check:
+    """Declare a condition that every row meets.
+
+    `condition` is SQL text over the columns of the table, or a query expression.
+
+        @table("orders", constraints=[Check("total >= 0", name="total_not_negative")])
+    """
+
+    condition: Any
+    name: str | None = None
+
+
+@dataclass(frozen=True, init=False)
+class Exclude:
+    """Declare that no two rows compare as true under all of some operators.
+
+    `elements` are pairs of a column (or SQL expression) and an operator; `where` limits the rows.
+
+        @table("bookings", constraints=[Exclude(("room", "="), ("during", "&&"))])
+    """
+
+    elements: tuple[tuple[ColumnName, str], ...]
+    method: str
+    where: Any
+    name: str | None
+
+    def __init__(
+        self,
+        *elements: tuple[ColumnName, str],
+        method: str = "gist",
+        where: Any = None,
+        name: str | None = None,
+    ) -> None:
+        _some_columns("Exclude", elements)
+        for element in elements:
+            if not isinstance(element, tuple) or len(element) != 2 or not _is_operator(element[1]):
+                raise MappingError(
+                    f"Exclude takes pairs of a column and an operator such as ('room', '='), not {element!r}"
+                )
+        _freeze(self, elements=elements, method=_method(method), where=where, name=name)
+
+
+@dataclass(frozen=True, init=False)
+class Index:
+    """Declare an index over columns or expressions.
+
+    `columns` are names, attributes, or SQL expressions (`"lower(email)"`), each optionally followed by `ASC`,
+    `DESC`, `NULLS FIRST` or `NULLS LAST`. `where` (SQL text or expression) makes it partial, `method` is an access
+    method such as `"gin"`, `include` names columns that are only carried along, `opclass` an operator class.
+
+        @table("users", indexes=[Index("lower(email)", unique=True), Index("tags", method="gin")])
+    """
+
+    columns: tuple[ColumnName, ...]
+    unique: bool
+    where: Any
+    method: str
+    name: str | None
+    include: tuple[ColumnName, ...]
+    opclass: str | None
+
+    def __init__(
+        self,
+        *columns: ColumnName,
+        unique: bool = False,
+        where: Any = None,
+        method: str = "btree",
+        name: str | None = None,
+        include: Sequence[ColumnName] = (),
+        opclass: str | None = None,
+    ) -> None:
+        _freeze(
+            self,
+            columns=_some_columns("Index", columns),
+            unique=unique,
+            where=where,
+            method=_method(method),
+            name=name,
+            include=tuple(include),
+            opclass=opclass,
+        )
+
+
+@dataclass(frozen=True, init=False)
+class ForeignKey:
+    """Declare that some columns hold the key of a row of another table.
+
+    `columns` are the columns here; `table` is the other table as `"table"`, `"schema.table"` or a model;
+    `references` are its columns (its primary key where none are given). `on_delete` and `on_update` are
+    `"NO ACTION"`, `"RESTRICT"`, `"CASCADE"`, `"SET NULL"` or `"SET DEFAULT"`. Raises `MappingError` otherwise.
+
+        @table("lines", constraints=[ForeignKey(["order_id", "part"], "parts", ["order_id", "number"])])
+    """
+
+    columns: tuple[ColumnName, ...]
+    table: Any
+    references: tuple[ColumnName, ...]
+    on_delete: str | None
+    on_update: str | None
+    deferrable: bool
+    initially_deferred: bool
+    name: str | None
+
+    def __init__(
+        self,
+        columns: Sequence[ColumnName],
+        table: Any,
+        references: Sequence[ColumnName] = (),
+        *,
+        on_delete: str | None = None,
+        on_update: str | None = None,
+        deferrable: bool = False,
+        initially_deferred: bool = False,
+        name: str | None = None,
+    ) -> None:
+        _freeze(
+            self,
+            columns=_names(columns),
+            table=table,
+            references=_names(references),
+            on_delete=_action("on_delete", on_delete),
+            on_update=_action("on_update", on_update),
+            deferrable=deferrable or initially_deferred,
+            initially_deferred=initially_deferred,
+            name=name,
+        )
+        if self.columns and self.references and len(self.columns) != len(self.references):
+            raise MappingError(
+                f"ForeignKey to {table!r} has {len(self.columns)} columns but references {len(self.references)}"
+            )
+
+    @classmethod
+    def to(cls, target: str, **options: Any) -> Self:
+        """Return the foreign key of one column from `"table.column"`, `"schema.table.column"`, `"table"`.
+
+        `options` are the keywords of `ForeignKey`. `columns` is empty until `of` names the column that has it.
+        """
+        parts = target.split(".")
+        if not all(parts) or len(parts) > 3:
+            raise MappingError(f"foreign_key={target!r} is not 'table.column' or 'schema.table.column'")
+        if len(parts) == 1:
+            return cls((), target, (), **options)
+        return cls((), ".".join(parts[:-1]), parts[-1:], **options)
+
+    def of(self, *columns: ColumnName) -> Self:
+        """Return the same foreign key for these columns."""
+        return type(self)(
+            columns,
+            self.table,
+            self.references,
+            on_delete=self.on_delete,
+            on_update=self.on_update,
+            deferrable=self.deferrable,
+            initially_deferred=self.initially_deferred,
+            name=self.name,
+        )
+
+
+Constraint: TypeAlias = Unique | Check | Exclude | ForeignKey
+
+
+def _freeze(record: Any, **values: Any) -> None:
+    for name, value in values.items():
+        object.__setattr__(record, name, value)
+
+
+def _some_columns(kind: str, columns: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not columns:
+        raise MappingError(f"{kind}() needs at least one column")
+    return columns
+
+
+def _names(columns: Sequence[ColumnName]) -> tuple[ColumnName, ...]:
+    return (columns,) if isinstance(columns, str) else tuple(columns)
+
+
+def _action(option: str, action: str | None) -> str | None:
+    if action is None:
+        return None
+    spelled = action.upper().replace("_", " ").strip()
+    if spelled not in ACTIONS:
+        raise MappingError(f"{option}={action!r} is none of {', '.join(ACTIONS)}")
+    return spelled
+
+
+def _method(method: str) -> str:
+    if not method.isidentifier():
+        raise MappingError(f"method={method!r} is no index method such as {', '.join(METHODS[:5])}")
+    return method.lower()
+
+
+def _is_operator(text: Any) -> bool:
+    return isinstance(text, str) and text != "" and set(text) <= set("+-*/<>=~!@#%^&|`?")
