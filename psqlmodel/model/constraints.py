@@ -2,8 +2,8 @@
 
     @table("orders", constraints=[Unique("a", "b"), Check("total >= 0")], indexes=[Index("a", where="b > 0")])
 
-A column is named by its attribute, by its database name or by the attribute itself (`User.email`). This module
-must not know mappers: names are resolved where the statements are made (`psqlmodel.schema.ddl`).
+A column is named by its attribute, by its database name or by the attribute itself (`User.email`). This
+module must not know mappers: names are resolved where the statements are made (`psqlmodel.schema.ddl`).
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ class Index:
     """Declare an index over columns or expressions.
 
     `columns` are names, attributes, or SQL expressions (`"lower(email)"`), each optionally followed by `ASC`,
-    `DESC`, `NULLS FIRST` or `NULLS LAST`. `where` (SQL text or expression) makes it partial, `method` is an access
-    method such as `"gin"`, `include` names columns that are only carried along, `opclass` an operator class.
+    `DESC`, `NULLS FIRST` or `NULLS LAST`. `where` (SQL text or expression) makes it partial, `method` is an
+    access method such as `"gin"`, `include` names columns that are only carried along, `opclass` an operator class.
 
         @table("users", indexes=[Index("lower(email)", unique=True), Index("tags", method="gin")])
     """
@@ -143,15 +143,15 @@ class ForeignKey:
     """Declare that some columns hold the key of a row of another table.
 
     `columns` are the columns here; `table` is the other table as `"table"`, `"schema.table"` or a model;
-    `references` are its columns (its primary key where none are given). `on_delete` and `on_update` are
-    `"NO ACTION"`, `"RESTRICT"`, `"CASCADE"`, `"SET NULL"` or `"SET DEFAULT"`. Raises `MappingError` otherwise.
+    `remote` are its columns (its primary key where none are given). `on_delete` and `on_update` are
+    `"NO ACTION"`, `"RESTRICT"`, `"CASCADE"`, `"SET NULL"` or `"SET DEFAULT"`; others raise `MappingError`.
 
         @table("lines", constraints=[ForeignKey(["order_id", "part"], "parts", ["order_id", "number"])])
     """
 
-    columns: tuple[ColumnName, ...]
-    table: Any
-    references: tuple[ColumnName, ...]
+    columns: tuple[str, ...]
+    table: str
+    remote: tuple[str, ...]
     on_delete: str | None
     on_update: str | None
     deferrable: bool
@@ -162,7 +162,7 @@ class ForeignKey:
         self,
         columns: Sequence[ColumnName],
         table: Any,
-        references: Sequence[ColumnName] = (),
+        remote: Sequence[ColumnName] = (),
         *,
         on_delete: str | None = None,
         on_update: str | None = None,
@@ -173,22 +173,22 @@ class ForeignKey:
         _freeze(
             self,
             columns=_names(columns),
-            table=table,
-            references=_names(references),
+            table=_table(table),
+            remote=_names(remote),
             on_delete=_action("on_delete", on_delete),
             on_update=_action("on_update", on_update),
             deferrable=deferrable or initially_deferred,
             initially_deferred=initially_deferred,
             name=name,
         )
-        if self.columns and self.references and len(self.columns) != len(self.references):
+        if self.columns and self.remote and len(self.columns) != len(self.remote):
             raise MappingError(
-                f"ForeignKey to {table!r} has {len(self.columns)} columns but references {len(self.references)}"
+                f"ForeignKey to {table!r} pairs {len(self.columns)} columns with {len(self.remote)}"
             )
 
     @classmethod
     def to(cls, target: str, **options: Any) -> Self:
-        """Return the foreign key of one column from `"table.column"`, `"schema.table.column"`, `"table"`.
+        """Return the key of one column from `"table.column"`, `"schema.table.column"` or `"table"`.
 
         `options` are the keywords of `ForeignKey`. `columns` is empty until `of` names the column that has it.
         """
@@ -204,7 +204,7 @@ class ForeignKey:
         return type(self)(
             columns,
             self.table,
-            self.references,
+            self.remote,
             on_delete=self.on_delete,
             on_update=self.on_update,
             deferrable=self.deferrable,
@@ -227,8 +227,17 @@ def _some_columns(kind: str, columns: tuple[Any, ...]) -> tuple[Any, ...]:
     return columns
 
 
-def _names(columns: Sequence[ColumnName]) -> tuple[ColumnName, ...]:
-    return (columns,) if isinstance(columns, str) else tuple(columns)
+def _names(columns: Sequence[ColumnName]) -> tuple[str, ...]:
+    if isinstance(columns, str):
+        return (columns,)
+    return tuple(column if isinstance(column, str) else column.name for column in columns)
+
+
+def _table(table: Any) -> str:
+    source = getattr(table, "__source__", None)
+    if source is None:
+        return str(table)
+    return f"{source.schema}.{source.name}" if source.schema else str(source.name)
 
 
 def _action(option: str, action: str | None) -> str | None:
