@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 from psqlmodel.errors import MappingError
 
@@ -103,7 +103,7 @@ class Index:
 
     `columns` are names, attributes, or SQL expressions (`"lower(email)"`), each optionally followed by `ASC`,
     `DESC`, `NULLS FIRST` or `NULLS LAST`. `where` (SQL text or expression) makes it partial, `method` is an
-    access method such as `"gin"`, `include` names columns that are only carried along, `opclass` an operator class.
+    access method such as `"gin"`, `include` names columns carried along, `opclass` the operator class.
 
         @table("users", indexes=[Index("lower(email)", unique=True), Index("tags", method="gin")])
     """
@@ -185,32 +185,6 @@ class ForeignKey:
             raise MappingError(
                 f"ForeignKey to {table!r} pairs {len(self.columns)} columns with {len(self.remote)}"
             )
-
-    @classmethod
-    def to(cls, target: str, **options: Any) -> Self:
-        """Return the key of one column from `"table.column"`, `"schema.table.column"` or `"table"`.
-
-        `options` are the keywords of `ForeignKey`. `columns` is empty until `of` names the column that has it.
-        """
-        parts = target.split(".")
-        if not all(parts) or len(parts) > 3:
-            raise MappingError(f"foreign_key={target!r} is not 'table.column' or 'schema.table.column'")
-        if len(parts) == 1:
-            return cls((), target, (), **options)
-        return cls((), ".".join(parts[:-1]), parts[-1:], **options)
-
-    def of(self, *columns: ColumnName) -> Self:
-        """Return the same foreign key for these columns."""
-        return type(self)(
-            columns,
-            self.table,
-            self.remote,
-            on_delete=self.on_delete,
-            on_update=self.on_update,
-            deferrable=self.deferrable,
-            initially_deferred=self.initially_deferred,
-            name=self.name,
-        )
 
 
 Constraint: TypeAlias = Unique | Check | Exclude | ForeignKey
