@@ -1,6 +1,7 @@
 """What every test may use: a PostgreSQL of its own for the run, databases on it, and `async def` tests.
 
-No test shares a database with another process: each pytest worker has a server of its own (0.6 s, once, on demand).
+No test shares a database with another process: each pytest worker has a server of its own (0.6 s, once, on
+demand).
 """
 
 from __future__ import annotations

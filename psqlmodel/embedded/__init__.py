@@ -1,8 +1,9 @@
-"""A private PostgreSQL as a child process: no server to install, no root rights, no port, gone with its last user.
+"""A private PostgreSQL as a child process: nothing to install, no root rights, no port, gone with its user.
 
-`Server` is for tests and scripts; ``create_engine("embedded")`` and ``create_engine("embedded:///path/to/data")`` call
-`acquire`. The programs come from ``PG_BIN``, from the wheel of the extra ``embedded``, or from the system. Linux and
-macOS. It must not be imported before it is needed: the package works without it.
+`Server` is for tests and scripts; ``create_engine("embedded")`` and
+``create_engine("embedded:///path/to/data")`` call `acquire`. The programs come from ``PG_BIN``, from the
+wheel of the extra ``embedded``, or from the system. Linux and macOS. It must not be imported before it is
+needed: the package works without it.
 """
 
 from __future__ import annotations

@@ -62,8 +62,9 @@ def find(major: int | None = None) -> Binaries:
 def run_as_owner(data: Path) -> list[str]:
     """Give the words in front of a command, so that PostgreSQL runs as the owner of its data.
 
-    PostgreSQL refuses to run as root. For root it runs as the owner of the data directory; where that is root too, in
-    a user namespace that shows root as nobody. Where there are none, an empty directory is handed to nobody.
+    PostgreSQL refuses to run as root. For root it runs as the owner of the data directory; where that is root
+    too, in a user namespace that shows root as nobody. Where there are none, an empty directory is handed to
+    nobody.
     """
     if os.geteuid() != 0:
         return []
@@ -72,14 +73,14 @@ def run_as_owner(data: Path) -> list[str]:
         return ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--"]
     if shutil.which("setpriv") is None:
         raise EmbeddedError(
-            "PostgreSQL does not run as root, and neither unshare (with user namespaces) nor setpriv is here to "
-            "change the user; run as an ordinary user or install util-linux"
+            "PostgreSQL does not run as root, and neither unshare (with user namespaces) nor setpriv is "
+            "here to change the user; run as an ordinary user or install util-linux"
         )
     if owner.st_uid == 0:
         if (data / "PG_VERSION").exists():
             raise EmbeddedError(
-                f"{data} belongs to root, as whom PostgreSQL does not run, and user namespaces are not allowed here; "
-                f"give it to another user: chown -R nobody {data}"
+                f"{data} belongs to root, as whom PostgreSQL does not run, and user namespaces are not "
+                f"allowed here; give it to another user: chown -R nobody {data}"
             )
         os.chown(data, NOBODY, NOBODY)
         owner = data.stat()

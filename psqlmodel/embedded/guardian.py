@@ -1,15 +1,16 @@
 """The guardian: the small process that is the parent of one embedded PostgreSQL.
 
-It is run by its path, on the standard library alone (``python -I -S guardian.py``), reads one JSON object from
-standard input and writes one to standard output: ``{}`` when the server takes connections, ``{"error": …}`` when
-it does not. Then it waits for the end of the last user.
+It is run by its path, on the standard library alone (``python -I -S guardian.py``), reads one JSON object
+from standard input and writes one to standard output: ``{}`` when the server takes connections, ``{"error":
+…}`` when it does not. Then it waits for the end of the last user.
 
-Why it exists: the server has to outlive the process that started it while others use it, and must not outlive the
-last of them, however that one dies. Every user holds a shared lock on one file; the guardian waits for the exclusive
-one, and the kernel gives up a lock when its holder is gone, killed or not. The server and its guardian hold a second
-lock, inherited by every process of the server: when it is free, none of them lives.
+Why it exists: the server has to outlive the process that started it while others use it, and must not outlive
+the last of them, however that one dies. Every user holds a shared lock on one file; the guardian waits for
+the exclusive one, and the kernel gives up a lock when its holder is gone, killed or not. The server and its
+guardian hold a second lock, inherited by every process of the server: when it is free, none of them lives.
 
-It must not import psqlmodel (it has to be small and start in 20 ms) and must never stop a server that is in use.
+It must not import psqlmodel (it has to be small and start in 20 ms) and must never stop a server that is in
+use.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ def tail(text: str) -> str:
 def make_cluster(data: Path, command: list[str], env: dict[str, str]) -> None:
     """Fill a data directory by initdb: complete, or as if it had not begun.
 
-    initdb wants an empty folder and ours has the locks in it, so it works beside them and the result is moved up,
-    PG_VERSION last. A run that was killed half-way is carried on by the next one.
+    initdb wants an empty folder and ours has the locks in it, so it works beside them and the result is moved
+    up, PG_VERSION last. A run that was killed half-way is carried on by the next one.
     """
     made, working = data / STATE / "cluster", data / STATE / "initdb"
     if not made.exists():
@@ -89,8 +90,9 @@ def start(data: Path, job: dict[str, Any], server_lock: int) -> subprocess.Popen
     """Start the server and wait until it takes connections."""
     found = status(data)
     if found is not None and found.socket == job["socket"]:
-        # Ours (it names our socket) and dead (its lock is free): its number may be another process by now, which
-        # would keep the server from starting. Without this a container that was killed could not start again.
+        # Ours (it names our socket) and dead (its lock is free): its number may be another process by now,
+        # which would keep the server from starting. Without this a container that was killed could not start
+        # again.
         (data / "postmaster.pid").unlink()
     with (data / STATE / "server.log").open("wb") as log:
         process = subprocess.Popen(

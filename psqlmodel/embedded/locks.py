@@ -1,7 +1,7 @@
 """Locks between processes: files that the kernel unlocks when their holder is gone, killed or not.
 
-A lock belongs to an open file, not to a process: it is shared by the children of a fork and free when the last of
-them has closed it. That is why nothing here unlocks; a lock is given up by closing.
+A lock belongs to an open file, not to a process: it is shared by the children of a fork and free when the
+last of them has closed it. That is why nothing here unlocks; a lock is given up by closing.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """`Server`: one embedded PostgreSQL, as one user of it sees it.
 
-It prepares the data directory, joins the server that runs on it or has a guardian start one, and leaves it. It must
-not decide when the server ends: that is the guardian's, who waits for the last user (see `guardian.py`).
+It prepares the data directory, joins the server that runs on it or has a guardian start one, and leaves it.
+It must not decide when the server ends: that is the guardian's, who waits for the last user (see
+`guardian.py`).
 
-In the data directory the folder ``.psqlmodel`` holds three locks and the server's log and socket. ``users``: held
-shared by every `Server` in use. ``start``: held by the one who starts. ``server``: held by the guardian and every
-process of the server. They are always taken in this order.
+In the data directory the folder ``.psqlmodel`` holds three locks and the server's log and socket. ``users``:
+held shared by every `Server` in use. ``start``: held by the one who starts. ``server``: held by the guardian
+and every process of the server. They are always taken in this order.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ SOCKET_LIMIT = (
 )  # bytes of a socket's path, given by the kernel
 LOCK_FILES = ("users", "start", "server")
 TEMPORARY = "temporary"  # a file of this name marks data that goes with its last user
+SHORTEST = "/tmp"  # noqa: S108 – a folder of a fixed name is made in it, and refused where somebody else owns it
 PREFIX = "psqlmodel-"  # of temporary data directories
 INITDB_PATIENCE = 60.0  # seconds; half a second is usual
 STOP_PATIENCE = 30.0  # seconds that leaving waits for the server's end
@@ -67,10 +69,10 @@ _guardians: set[subprocess.Popen[bytes]] = set()  # those this process has start
 class Server:
     """A PostgreSQL of your own, without a network port, gone with the last process that uses it.
 
-    Params: data – the data directory: made where it is missing, kept, usable by several processes at once; None for a
-    temporary one (faster, not crash-safe, removed at the end). options – settings of the server, as in
-    postgresql.conf; they count for the process that starts it, not for those that join. timeout – seconds to wait
-    until it is ready.
+    Params: data – the data directory: made where it is missing, kept, usable by several processes at once;
+    None for a temporary one (faster, not crash-safe, removed at the end). options – settings of the server,
+    as in postgresql.conf; they count for the process that starts it, not for those that join. timeout –
+    seconds to wait until it is ready.
     Raises: EmbeddedError, from `start`.
 
         with Server() as server:
@@ -96,13 +98,14 @@ class Server:
         self._socket = ""
         self._leave: weakref.finalize[[int], Server] | None = None
 
-    # --- life ---------------------------------------------------------------------------------------------------
+    # --- life -----------------------------------------------------------------------------------------------
 
     def start(self) -> Server:
         """Start the server, or join the one that runs on this data directory; nothing where that is done.
 
         Returns: the server itself. Takes about 0.6 s for a new data directory, 0.1 s for an old one.
-        Raises: EmbeddedError where there are no programs, the directory is not usable or the server does not start.
+        Raises: EmbeddedError where there are no programs, the directory is not usable or the server does not
+        start.
         """
         with self._mutex:
             if self._leave is None:
@@ -116,7 +119,7 @@ class Server:
         return self
 
     def stop(self) -> None:
-        """Leave the server; its last user waits until it is stopped and temporary data is gone. Harmless twice."""
+        """Leave the server; its last user waits until it is stopped and temporary data is gone."""
         with self._mutex:
             if self._leave is None or self._data is None:
                 return
@@ -138,7 +141,7 @@ class Server:
         state = "stopped" if self._leave is None else "running"
         return f"<Server {self._data or self._wanted or 'temporary'} ({state})>"
 
-    # --- what it is -----------------------------------------------------------------------------------------------
+    # --- what it is -----------------------------------------------------------------------------------------
 
     @property
     def data(self) -> Path:
@@ -197,7 +200,7 @@ class Server:
             with connection.cursor() as cursor:
                 cursor.execute(statement)
 
-    # --- joining and starting ---------------------------------------------------------------------------------------
+    # --- joining and starting -------------------------------------------------------------------------------
 
     def _join(self, deadline: float) -> None:
         data = self._wanted or Path(tempfile.mkdtemp(prefix=PREFIX))
@@ -301,7 +304,7 @@ def _take(data: Path, name: str, how: int, deadline: float) -> int:
 
 
 def _running(data: Path, deadline: float) -> str | None:
-    """Give the socket's folder of the server that runs here, None where none does. Waits out one that stops."""
+    """Give the socket's folder of the server that runs here, or None; wait out one that stops."""
     while not locks.is_free(data / STATE / "server"):
         found = status(data)
         if found is not None and found.state == "ready":
@@ -331,7 +334,7 @@ def _possible_sockets(data: Path) -> list[Path]:
     The short one's name follows from the directory's, so that a killed process leaves one folder, not many.
     """
     name = f"{PREFIX}{os.geteuid()}-{hashlib.sha256(os.fsencode(data)).hexdigest()[:12]}"
-    return [data / STATE, *(Path(parent) / name for parent in (tempfile.gettempdir(), "/tmp"))]
+    return [data / STATE, *(Path(parent) / name for parent in (tempfile.gettempdir(), SHORTEST))]
 
 
 def _socket_folder(data: Path) -> str:
@@ -343,8 +346,8 @@ def _socket_folder(data: Path) -> str:
     ]
     if not usable:
         raise EmbeddedError(
-            f"the path {data} is too long for a socket ({SOCKET_LIMIT} bytes), and so is the folder for temporary "
-            "files; choose a shorter one or set TMPDIR"
+            f"the path {data} is too long for a socket ({SOCKET_LIMIT} bytes), and so is the folder for "
+            "temporary files; choose a shorter one or set TMPDIR"
         )
     folder = usable[0]
     if folder != data / STATE:
@@ -383,7 +386,8 @@ def _start_guardian(job: dict[str, Any], deadline: float) -> None:
         cwd="/",
     )
     _guardians.add(guardian)
-    assert guardian.stdin is not None and guardian.stdout is not None
+    assert guardian.stdin is not None
+    assert guardian.stdout is not None
     with guardian.stdin as question, guardian.stdout as answer:
         with contextlib.suppress(BrokenPipeError):
             question.write(json.dumps(job).encode())
@@ -402,14 +406,15 @@ def _start_guardian(job: dict[str, Any], deadline: float) -> None:
         raise EmbeddedError(error)
 
 
-# --- leaving and cleaning up ------------------------------------------------------------------------------------------
+# --- leaving and cleaning up --------------------------------------------------------------------------------
 
 
 def _wait_for_end(data: Path, deadline: float) -> None:
     """Wait until the server is gone, unless others use it."""
     state = data / STATE
     while not locks.is_free(state / "server"):
-        # Not exclusive, yet shared: others have it. Neither: the guardian is at work. Both: it is about to wake up.
+        # Not exclusive, yet shared: others have it. Neither: the guardian is at work. Both: it is about to
+        # wake up.
         if not locks.is_free(state / "users", locks.EXCLUSIVE) and locks.is_free(state / "users"):
             return
         if time.monotonic() > deadline:
