@@ -1,0 +1,300 @@
+"""PSQLModel: the base of all models; its metaclass, which answers `User.name`; and `@table`, which maps a class.
+
+The columns are no attributes of the class: a value is then a plain attribute of its instance, read without any
+descriptor, and `User.name` reaches the metaclass's `__getattr__`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Self, TypeVar
+
+from psqlmodel.errors import MappingError
+from psqlmodel.model.constraints import Constraint, Index
+from psqlmodel.model.declaration import declared_fields, make_attributes
+from psqlmodel.model.fields import Column
+from psqlmodel.model.mapper import Mapper, registry
+from psqlmodel.model.relations import RelationInfo
+from psqlmodel.model.naming import did_you_mean
+from psqlmodel.model.state import TRANSIENT, UNSET, Clean, Instance, State, missing, raw_name, set_state
+from psqlmodel.query.expression import TableSource
+
+M = TypeVar("M", bound="PSQLModel")
+
+
+class ModelMeta(type):
+    """The metaclass of models: `User.name` is the column, `User.orders` the relation."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> ModelMeta:
+        fields, remaining = declared_fields(name, namespace, sys._getframe(1))
+        cls = super().__new__(mcs, name, bases, remaining, **options)
+        cls.__fields__ = fields
+        return cls
+
+    __fields__: dict[str, Any]
+
+    def __getattr__(cls, key: str) -> Any:
+        mapper = cls.__dict__.get("__mapper__")
+        if mapper is None:
+            raise AttributeError(
+                f"{cls.__name__} has no attribute {key!r}: it is not mapped; put @table(\"name\") above the class"
+                if key in cls.__fields__ or key == "__mapper__"
+                else f"{cls.__name__} has no attribute {key!r}"
+            )
+        found = mapper.attributes.get(key) or mapper.relations.get(key)
+        if found is None:
+            raise AttributeError(mapper.no_attribute(key))
+        return found
+
+    def __dir__(cls) -> list[str]:
+        mapper = cls.__dict__.get("__mapper__")
+        own = [] if mapper is None else [*mapper.attributes, *mapper.relations]
+        return [*super().__dir__(), *own]
+
+
+class PSQLModel(Instance, metaclass=ModelMeta):
+    """The base class of models.
+
+    An instance is made with keywords, one for each column or relation; what is not given is left to the defaults.
+    Unknown names raise `TypeError` with the nearest name that exists.
+
+        @table("users")
+        class User(PSQLModel):
+            id: Column[int] = Column(primary_key=True)
+            name: Column[str]
+
+        user = User(name="Ada")
+    """
+
+    __slots__ = ()
+    __mapper__: ClassVar[Mapper]
+    __source__: ClassVar[TableSource]
+    __columns__: ClassVar[tuple[Column[Any], ...]]
+
+    def __new__(cls, *args: Any, **values: Any) -> Self:
+        made = super().__new__(cls)
+        set_state(made, TRANSIENT)
+        return made
+
+    def __init__(self, /, **values: Any) -> None:
+        mapper = _mapped(type(self))
+        own = self.__dict__
+        if values.keys() <= mapper.attributes.keys():
+            own.update(values)
+        else:
+            self._take(mapper, values)
+        for column in mapper.defaults:
+            if column.key not in own:
+                factory = column.default_factory
+                own[column.key] = column.default if factory is None else factory()
+
+    def _take(self, mapper: Mapper, values: dict[str, Any]) -> None:
+        for key in values:
+            if key not in mapper.attributes and key not in mapper.relations:
+                known = [*mapper.attributes, *mapper.relations]
+                raise TypeError(f"{mapper.name}() got an unknown keyword {key!r}{did_you_mean(key, known)}")
+        for key in sorted(values, key=lambda key: key in mapper.relations):
+            setattr(self, key, values[key])
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        self._state.write(self, key, value)
+
+    def __delattr__(self, key: str) -> None:
+        mapper = type(self).__mapper__
+        if key in mapper.attributes or key in mapper.relations:
+            raise AttributeError(f"{mapper.name}.{key} can't be deleted: set it to None, or delete the object")
+        object.__delattr__(self, key)
+
+    def __getattr__(self, key: str) -> Any:
+        if key.startswith("__"):
+            raise AttributeError(f"{type(self).__name__} has no attribute {key!r}")
+        return missing(self, key)
+
+    def __repr__(self) -> str:
+        mapper = type(self).__mapper__
+        values = self.__dict__
+        shown = [f"{key}={_short(values[key])}" for key in mapper.keys if key in values]
+        return f"{mapper.name}({', '.join(shown)})"
+
+    # --- copies ----------------------------------------------------------------------------------------------------
+
+    def __copy__(self) -> Self:
+        """Return a transient object with the same column values; relations are not copied."""
+        made = type(self).__new__(type(self))
+        made.__dict__.update(self._values(copy_mutable=True))
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        made = memo[id(self)] = self.__copy__()
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self._pickled(), self._state is not TRANSIENT, self._pickled_original())
+
+    def _pickled(self) -> dict[str, Any]:
+        mapper = type(self).__mapper__
+        values = dict(self.__dict__)
+        for key, relation in mapper.relations.items():
+            if key in values and relation.many:
+                values[raw_name(key)] = list(values.pop(key))
+        return {key: value for key, value in values.items() if key not in mapper.hidden}
+
+    def _pickled_original(self) -> dict[str, Any]:
+        original = getattr(self._state, "original", {})
+        return {key: value for key, value in original.items() if key in type(self).__mapper__.attributes}
+
+    def _values(self, *, copy_mutable: bool = False) -> dict[str, Any]:
+        """Return the loaded column values, raw ones decoded, without a query."""
+        mapper = type(self).__mapper__
+        own = self.__dict__
+        values: dict[str, Any] = {}
+        for key in mapper.keys:
+            if key in own:
+                values[key] = own[key]
+            elif raw_name(key) in own:
+                values[key] = getattr(self, key)
+            if copy_mutable and key in mapper.mutable and isinstance(values.get(key), list | dict):
+                values[key] = _deep(values[key])
+        return values
+
+    # --- dictionaries ----------------------------------------------------------------------------------------------
+
+    def to_dict(self, *, relations: bool = False, exclude: Iterable[str] = ()) -> dict[str, Any]:
+        """Return the loaded column values by attribute name; sends no query.
+
+        With `relations`, loaded relations are there too, as dictionaries; an object that is met again is left out.
+
+            user.to_dict(exclude=["password"])
+        """
+        left_out = set(exclude)
+        seen = {id(self)}
+        return self._as_dict(relations, left_out, seen)
+
+    def _as_dict(self, relations: bool, left_out: set[str], seen: set[int]) -> dict[str, Any]:
+        found = {key: value for key, value in self._values(copy_mutable=True).items() if key not in left_out}
+        if not relations:
+            return found
+        for key, relation in type(self).__mapper__.relations.items():
+            value = relation.loaded(self)
+            if value is UNSET or key in left_out:
+                continue
+            if value is None:
+                found[key] = None
+                continue
+            items = [item for item in (value if relation.many else [value]) if id(item) not in seen]
+            seen.update(map(id, items))
+            dictionaries = [item._as_dict(relations, left_out, seen) for item in items]
+            if relation.many:
+                found[key] = dictionaries
+            elif dictionaries:
+                found[key] = dictionaries[0]
+        return found
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return a new object from values by attribute name; dictionaries stand for related objects.
+
+        Raises `TypeError` for a name that is neither a column nor a relation.
+
+            User.from_dict({"name": "Ada", "orders": [{"total": 3}]})
+        """
+        mapper = _mapped(cls)
+        return cls(**{key: _from_nested(mapper, key, value) for key, value in data.items()})
+
+    def update_from_dict(self, patch: Mapping[str, Any]) -> Self:
+        """Set the attributes that `patch` names, after checking that all of them exist; returns the object.
+
+        Raises `AttributeError` for a name that does not exist; nothing is set then.
+
+            user.update_from_dict({"name": "Ada"})
+        """
+        mapper = type(self).__mapper__
+        for key in patch:
+            if key not in mapper.attributes and key not in mapper.relations:
+                raise AttributeError(mapper.no_attribute(key))
+        for key, value in patch.items():
+            setattr(self, key, _from_nested(mapper, key, value))
+        return self
+
+
+def table(
+    name: str,
+    *,
+    schema: str | None = None,
+    constraints: Iterable[Constraint] = (),
+    indexes: Iterable[Index] = (),
+    comment: str | None = None,
+) -> Callable[[type[M]], type[M]]:
+    """Map a class to the table `name`.
+
+    Parameters: `schema` is the table's schema (by default what the connection's search path finds); `constraints` are
+    `Unique`, `Check`, `ForeignKey`, `Exclude`; `indexes` are `Index`; `comment` is the table's comment.
+    Raises `MappingError` where the class can't be mapped as it is written.
+
+        @table("users", indexes=[Index("name")])
+        class User(PSQLModel): ...
+    """
+    if not isinstance(name, str) or not name:
+        raise MappingError('@table needs the name of the table: @table("users")')
+
+    def decorate(cls: type[M]) -> type[M]:
+        if not isinstance(cls, ModelMeta):
+            raise MappingError(f"@table({name!r}): {cls.__name__} must have PSQLModel as its base")
+        source = TableSource(name, schema)
+        attributes, declared, relations = make_attributes(cls, source)
+        mapper = Mapper(cls, source, attributes, declared, tuple(constraints), tuple(indexes), comment)
+        for key, relation in relations.items():
+            mapper.relations[key] = RelationInfo(mapper, key, relation)
+        cls.__mapper__ = mapper
+        cls.__source__ = source
+        cls.__columns__ = mapper.columns
+        registry.add(mapper)
+        return cls
+
+    return decorate
+
+
+def _mapped(cls: type[PSQLModel]) -> Mapper:
+    mapper = cls.__dict__.get("__mapper__")
+    if mapper is None:
+        raise MappingError(f'{cls.__name__} is not mapped to a table: put @table("name") above the class')
+    found: Mapper = mapper
+    return found
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _deep(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _deep(item) for key, item in value.items()}
+    return [_deep(item) for item in value] if isinstance(value, list) else value
+
+
+def _from_nested(mapper: Mapper, key: str, value: Any) -> Any:
+    """Make related objects of the dictionaries that stand for them."""
+    relation = mapper.relations.get(key)
+    if relation is None or value is None:
+        return value
+    make = relation.target.cls.from_dict
+    if relation.many:
+        return [make(item) if isinstance(item, Mapping) else item for item in value]
+    return make(value) if isinstance(value, Mapping) else value
+
+
+def _restore(cls: type[M], values: dict[str, Any], stored: bool, original: dict[str, Any]) -> M:
+    """Make an unpickled object: transient if it was, else detached with the changes that it had."""
+    made = cls.__new__(cls)
+    made.__dict__.update(values)
+    if stored:
+        mapper = cls.__mapper__
+        if original:
+            state = State(None, mapper, "detached")
+            state.original.update(original)
+            set_state(made, state)
+        else:
+            set_state(made, Clean(None, mapper) if mapper.detached is None else mapper.detached)
+    return made

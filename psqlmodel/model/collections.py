@@ -1,0 +1,137 @@
+"""RelationList: the list that a to-many relation gives, which tells its relation what the program adds and removes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+from psqlmodel.model.state import Raw
+
+if TYPE_CHECKING:
+    from psqlmodel.model.base import PSQLModel
+    from psqlmodel.model.relations import RelationInfo
+
+
+class RelationList(list[Any]):
+    """A list of related objects whose changes reach the other side at once and the database at the next flush."""
+
+    __slots__ = ("owner", "relation")
+
+    def __init__(self, relation: RelationInfo, owner: PSQLModel, items: Iterable[Any]) -> None:
+        super().__init__(items)
+        self.relation = relation
+        self.owner = owner
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (list, (list(self),))
+
+    # --- what loading and the other side do: no event -------------------------------------------------------------
+
+    def remember(self) -> None:
+        """Keep the content from before the first change, for the flush and for rollback."""
+        self.owner._state.before_change(self.owner, self.relation.key, Raw(list(self)))
+
+    def add_silently(self, item: Any) -> None:
+        """Add an item whose link is already made."""
+        if not any(known is item for known in self):
+            self.remember()
+            list.append(self, item)
+
+    def drop_silently(self, item: Any) -> None:
+        """Remove an item whose link is already undone."""
+        for index, known in enumerate(self):
+            if known is item:
+                self.remember()
+                list.__delitem__(self, index)
+                return
+
+    def replace_loaded(self, items: Iterable[Any]) -> None:
+        """Take over what a query loaded."""
+        list.__setitem__(self, slice(None), list(items))
+
+    # --- what the program does ------------------------------------------------------------------------------------
+
+    def append(self, item: Any) -> None:
+        self[len(self) :] = (item,)
+
+    def extend(self, items: Iterable[Any]) -> None:
+        self[len(self) :] = items
+
+    def insert(self, index: SupportsIndex, item: Any) -> None:
+        position = index.__index__()
+        self[position:position] = (item,)
+
+    def __iadd__(self, items: Iterable[Any]) -> RelationList:  # type: ignore[override,misc]
+        self.extend(items)
+        return self
+
+    def __imul__(self, count: SupportsIndex) -> RelationList:  # type: ignore[override]
+        raise TypeError(f"{self.relation!r} can't hold an object twice")
+
+    def remove(self, item: Any) -> None:
+        del self[self.index(item)]
+
+    def pop(self, index: SupportsIndex = -1) -> Any:
+        item = self[index]
+        del self[index]
+        return item
+
+    def clear(self) -> None:
+        self[:] = ()
+
+    def __delitem__(self, index: SupportsIndex | slice) -> None:
+        kept = list(self)
+        del kept[index]
+        self._become(kept)
+
+    def __setitem__(self, index: SupportsIndex | slice, value: Any) -> None:  # type: ignore[override]
+        wanted = list(self)
+        if isinstance(index, slice):
+            wanted[index] = list(value)
+        else:
+            wanted[index] = value
+        self._become(wanted)
+
+    def _become(self, wanted: list[Any]) -> None:
+        """Change to the wanted content: an object is there once, and each that comes or goes is linked or unlinked."""
+        before = {id(item): item for item in self}
+        after = {id(item): item for item in wanted}
+        coming = [item for key, item in after.items() if key not in before]
+        going = [item for key, item in before.items() if key not in after]
+        for item in coming:
+            self.relation.check(item)
+        self.remember()
+        list.__setitem__(self, slice(None), list(after.values()))
+        for item in going:
+            self._unlink(item)
+        for item in coming:
+            self._link(item)
+
+    def _link(self, item: PSQLModel) -> None:
+        back = self.relation.back
+        if self.relation.secondary is not None:
+            if back is not None:
+                back.add_loaded(item, self.owner)
+        elif back is not None:
+            back.link(item, self.owner)
+        unit = self.owner._state.unit
+        if unit is not None:
+            unit.adopt(item)
+
+    def _unlink(self, item: PSQLModel) -> None:
+        back = self.relation.back
+        if back is None:
+            return
+        if self.relation.secondary is not None:
+            back.drop_loaded(item, self.owner)
+        else:
+            back.link(item, None)
+
+
+def distinct(items: Iterable[Any]) -> Iterator[Any]:
+    """Give each object once, by identity."""
+    seen: set[int] = set()
+    for item in items:
+        if id(item) not in seen:
+            seen.add(id(item))
+            yield item

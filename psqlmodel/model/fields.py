@@ -1,0 +1,257 @@
+"""Fields: what a model class declares. `Column` is at once the declaration and, bound to its table, the expression
+that `User.name` gives in queries; `Relation` declares a way to other objects and is resolved at first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from psqlmodel.errors import MappingError
+from psqlmodel.model.constraints import ForeignKey
+from psqlmodel.model.state import UNSET
+from psqlmodel.query.expression import ColumnExpression, TableSource
+
+if TYPE_CHECKING:
+    from psqlmodel.types import PgType
+
+T = TypeVar("T")
+
+_IDENTITIES = {None: "", False: "", True: "BY DEFAULT", "by default": "BY DEFAULT", "always": "ALWAYS"}
+
+
+class FieldAnnotation:
+    """What `Column[int]` and `Relation["User"]` are at run time: the kind of field and what stands in the brackets.
+
+    A class of our own, because typing's aliases refuse PostgreSQL types (`Column[serial]`).
+    """
+
+    __slots__ = ("field", "item")
+
+    def __init__(self, field: type, item: Any) -> None:
+        self.field = field
+        self.item = item
+
+    def __repr__(self) -> str:
+        return f"{self.field.__name__}[{self.item!r}]"
+
+
+class Column(ColumnExpression[T]):
+    """Declare a column; on the class, `User.name` is this column as an expression in queries.
+
+    Parameters:
+        primary_key: part of the primary key; several make it composite.
+        nullable: whether NULL is allowed; by default what the annotation says (`str | None`).
+        default: the value of an instance that is made without one.
+        default_factory: a function without arguments that makes that value.
+        server_default: the database's default: SQL text (`"now()"`).
+        foreign_key: the column it refers to: `"users.id"`, `"schema.users.id"` or `User.id`.
+        on_delete, on_update: `"CASCADE"`, `"SET NULL"`, `"SET DEFAULT"`, `"RESTRICT"` or `"NO ACTION"`.
+        unique, index: a unique constraint, an index on this column alone.
+        max_len: the greatest length of a text, in characters.
+        type: the PostgreSQL type, where the annotation does not say it: `varchar(40)`.
+        name: the name in the database, where it is not the attribute's.
+        check: SQL text of a CHECK constraint.
+        comment: the comment in the database.
+        identity: `"always"` or `"by default"` (`True`).
+        generated: SQL text of a stored generated column.
+
+    Raises `MappingError` where the parameters contradict each other.
+
+        name: Column[str] = Column(max_len=40, unique=True)
+    """
+
+    __slots__ = (
+        "check",
+        "comment",
+        "default",
+        "default_factory",
+        "foreign_key",
+        "generated",
+        "identity",
+        "index",
+        "max_len",
+        "nullable",
+        "primary_key",
+        "server_default",
+        "unique",
+    )
+
+    if TYPE_CHECKING:
+
+        def __new__(cls, **options: Any) -> Any: ...
+
+    else:
+
+        def __class_getitem__(cls, item: Any) -> FieldAnnotation:
+            return FieldAnnotation(cls, item)
+
+    def __init__(
+        self,
+        *,
+        primary_key: bool = False,
+        nullable: bool | None = None,
+        default: Any = UNSET,
+        default_factory: Callable[[], Any] | None = None,
+        server_default: str | None = None,
+        foreign_key: str | ColumnExpression[Any] | None = None,
+        on_delete: str | None = None,
+        on_update: str | None = None,
+        unique: bool = False,
+        index: bool = False,
+        max_len: int | None = None,
+        type: PgType[Any] | None = None,
+        name: str | None = None,
+        check: str | None = None,
+        comment: str | None = None,
+        identity: bool | str | None = None,
+        generated: str | None = None,
+    ) -> None:
+        _check_defaults(default, default_factory, server_default, generated)
+        if identity not in _IDENTITIES:
+            raise MappingError(f'identity must be "always" or "by default", not {identity!r}')
+        super().__init__(None, name, None, type)
+        self.primary_key = primary_key
+        self.nullable = nullable
+        self.default = default
+        self.default_factory = default_factory
+        self.server_default = server_default
+        self.unique = unique
+        self.index = index
+        self.max_len = max_len
+        self.check = check
+        self.comment = comment
+        self.identity = _IDENTITIES[identity]
+        self.generated = generated
+        self.foreign_key: ForeignKey | None = None
+        if foreign_key is not None:
+            target = foreign_key if isinstance(foreign_key, str) else _spelled(foreign_key)
+            self.foreign_key = ForeignKey.to(target, on_delete=on_delete, on_update=on_update)
+        elif on_delete or on_update:
+            raise MappingError("on_delete and on_update belong to a column with a foreign_key")
+
+    def bind(self, source: TableSource, key: str, type: PgType[Any], *, nullable: bool) -> Column[T]:
+        """Return this declaration as the column `key` of the table `source`."""
+        bound: Column[T] = object.__new__(type_of_column(self))
+        for slot in Column.__slots__:
+            setattr(bound, slot, getattr(self, slot))
+        ColumnExpression.__init__(bound, source, self.name or key, key, type)
+        bound.nullable = nullable
+        if self.foreign_key is not None:
+            bound.foreign_key = self.foreign_key.of(bound.name)
+        return bound
+
+    def has_default(self) -> bool:
+        """Tell whether an instance made without a value gets one here, not in the database."""
+        return self.default is not UNSET or self.default_factory is not None
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: type) -> Column[T]: ...
+        @overload
+        def __get__(self, instance: object, owner: type) -> T: ...
+        def __get__(self, instance: Any, owner: type) -> Any: ...
+
+        def __set__(self, instance: object, value: T) -> None: ...
+
+    else:
+
+        def __get__(self, instance: Any, owner: type) -> Any:
+            # Only a Column that a plain mixin declares is still an attribute of a class when it is read.
+            if self.source is not None or not hasattr(owner, "__mapper__"):
+                return self
+            key = next((k for k, c in owner.__mapper__.declared.items() if c is self), None)
+            if key is None:
+                return self
+            return getattr(owner, key) if instance is None else instance.__getattr__(key)
+
+
+def type_of_column(column: Column[Any]) -> type[Column[Any]]:
+    """Return the class of a column; a name apart because `Column` has a parameter called `type`."""
+    return type(column)
+
+
+class Relation(Generic[T]):
+    """Declare a relation: to one object (`Relation["User"]`) or to many (`Relation[list["Order"]]`).
+
+    Parameters:
+        target: the related class or its name, where the annotation does not say it.
+        secondary: for many-to-many, the table between: a model (or its name), a table name, or `"auto"`.
+        secondary_keys: the two key columns of `secondary` (ours, theirs) where they have other names than
+            `<singular of the table>_id`.
+        foreign_keys: the key column, or columns, where several lead to the target: `"buyer_id"`.
+        back: the name of the opposite relation, where it can't be found.
+        order_by: the order of a to-many relation: an attribute name, `"-name"` for descending, or several.
+
+    What it is follows from the foreign keys, when it is first used; an ambiguity or a missing key raises
+    `RelationError` with the candidates.
+
+        orders: Relation[list["Order"]] = Relation()
+    """
+
+    if TYPE_CHECKING:
+
+        def __new__(cls, *args: Any, **options: Any) -> Any: ...
+
+        @overload
+        def __get__(self, instance: None, owner: type) -> Any: ...
+        @overload
+        def __get__(self, instance: object, owner: type) -> T: ...
+        def __get__(self, instance: Any, owner: type) -> Any: ...
+
+        def __set__(self, instance: object, value: T) -> None: ...
+
+    else:
+
+        def __class_getitem__(cls, item: Any) -> FieldAnnotation:
+            return FieldAnnotation(cls, item)
+
+    def __init__(
+        self,
+        target: type | str | None = None,
+        *,
+        secondary: type | str | None = None,
+        secondary_keys: Sequence[str | Sequence[str]] | None = None,
+        foreign_keys: str | ColumnExpression[Any] | Sequence[str | ColumnExpression[Any]] | None = None,
+        back: str | None = None,
+        order_by: str | Sequence[str] | None = None,
+    ) -> None:
+        self.target: Any = target
+        self.many: bool | None = None
+        self.secondary = secondary
+        self.secondary_keys = secondary_keys
+        self.foreign_keys = _key_names(foreign_keys)
+        self.back = back
+        self.order_by: tuple[str, ...] = (order_by,) if isinstance(order_by, str) else tuple(order_by or ())
+
+
+def _key_names(keys: Any) -> tuple[str, ...]:
+    if keys is None:
+        return ()
+    if isinstance(keys, str | ColumnExpression):
+        keys = (keys,)
+    return tuple(key if isinstance(key, str) else key.key or key.name for key in keys)
+
+
+def _check_defaults(default: Any, factory: Any, server: str | None, generated: str | None) -> None:
+    if default is not UNSET and factory is not None:
+        raise MappingError("a column has either a default or a default_factory, not both")
+    if callable(default):
+        raise MappingError(
+            f"default={getattr(default, '__name__', default)!s} is a function: "
+            "say default_factory= for a value that is made anew for each object"
+        )
+    if isinstance(default, list | dict | set):
+        raise MappingError(
+            f"default={default!r} would be shared by all objects: say default_factory={type(default).__name__}"
+        )
+    if generated is not None and (default is not UNSET or factory is not None or server is not None):
+        raise MappingError("a generated column has no default: the database computes its value")
+
+
+def _spelled(column: ColumnExpression[Any]) -> str:
+    source = column.source
+    if not isinstance(source, TableSource):
+        raise MappingError("foreign_key= must be a column of a table")
+    return ".".join(part for part in (source.schema, source.name, column.name) if part)

@@ -1,0 +1,50 @@
+"""Names that are derived: the singular of a table's name, and what the user may have meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+_IRREGULAR = {
+    "children": "child",
+    "cookies": "cookie",
+    "data": "data",
+    "men": "man",
+    "movies": "movie",
+    "news": "news",
+    "people": "person",
+    "series": "series",
+    "species": "species",
+    "women": "woman",
+}
+# The longest ending first; each is replaced as the pair says.
+_ENDINGS = (
+    ("ouses", "ouse"),
+    ("auses", "ause"),
+    ("sses", "ss"),
+    ("uses", "us"),
+    ("ches", "ch"),
+    ("shes", "sh"),
+    ("xes", "x"),
+    ("ies", "y"),
+    ("ss", "ss"),
+    ("us", "us"),
+    ("s", ""),
+)
+
+
+def singular(table: str) -> str:
+    """Return the English singular of a table's name, the last word of which is a plural: `film_actors` → `film_actor`."""
+    head, underscore, word = table.rpartition("_")
+    if word in _IRREGULAR:
+        return head + underscore + _IRREGULAR[word]
+    for ending, replacement in _ENDINGS:
+        if word.endswith(ending):
+            return head + underscore + word[: -len(ending)] + replacement
+    return table
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the candidate that is nearest to `name`, or nothing."""
+    near = difflib.get_close_matches(name, list(candidates), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,282 @@
+"""Relations: how one class leads to another, found from the foreign keys, and what a change on one side means.
+
+A `RelationInfo` is what `User.orders` gives on the class. Its kind and keys are resolved at first use. The link itself
+is always the foreign key's: a to-many relation writes through the to-one relation on the other side (a hidden one
+where the model declares none), so that there is one place where a link changes. Many-to-many lists remember their
+content from before the first change; the flush writes the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from psqlmodel.errors import ObjectStateError, RelationError
+from psqlmodel.model.collections import RelationList
+from psqlmodel.model.path import RelationPath
+from psqlmodel.model.resolution import Resolution, resolve
+from psqlmodel.model.state import PENDING, TRANSIENT, UNSET, Raw, missing, raw_name
+
+if TYPE_CHECKING:
+    from psqlmodel.model.base import PSQLModel
+    from psqlmodel.model.fields import Column, Relation
+    from psqlmodel.model.mapper import Mapper
+
+_RESOLVED = frozenset(Resolution.__slots__)
+
+
+class RelationInfo(RelationPath):
+    """One relation of one class; `User.orders` in queries.
+
+    `.Where(…) .OrderBy(…) .Limit(n) .Offset(n) .Include(…)` give the path that `Include` loads, filtered per parent.
+    After resolution it has the attributes of `Resolution`.
+    """
+
+    def __init__(self, mapper: Mapper, key: str, declared: Relation[Any]) -> None:
+        super().__init__(self)
+        self.mapper = mapper
+        self.key = key
+        self.declared = declared
+
+    def __repr__(self) -> str:
+        return f"{self.mapper.name}.{self.key}"
+
+    def __getattr__(self, name: str) -> Any:
+        # Only what resolution sets is missing, and only until the first use.
+        if name not in _RESOLVED:
+            raise AttributeError(name)
+        resolved = resolve(self)
+        for slot in Resolution.__slots__:
+            self.__dict__[slot] = getattr(resolved, slot)
+        return self.__dict__[name]
+
+    @property
+    def back(self) -> RelationInfo | None:
+        """The relation in the opposite direction; for a to-many one over a foreign key there always is one."""
+        found: RelationInfo | None = self.__dict__.get("_back", UNSET)
+        if found is UNSET:
+            from psqlmodel.model.resolution import find_back
+
+            found = self.__dict__["_back"] = find_back(self)
+        return found
+
+    @property
+    def local_keys(self) -> tuple[str, ...]:
+        return tuple(column.key for column in self.local)
+
+    # --- values --------------------------------------------------------------------------------------------------
+
+    def empty(self, obj: PSQLModel) -> Any:
+        """Give an object that has no row yet its empty relation."""
+        if not self.many:
+            return None
+        value = obj.__dict__[self.key] = RelationList(self, obj, ())
+        return value
+
+    def wrap(self, obj: PSQLModel, loaded: Any) -> Any:
+        """Turn what a loader attached into what the program gets."""
+        return RelationList(self, obj, loaded) if self.many else loaded
+
+    def from_identity(self, obj: PSQLModel) -> Any:
+        """Answer a to-one relation without a query: no key, or the object is in the session; else UNSET."""
+        if self.many or not self.outgoing:
+            return UNSET
+        key = self.key_from(obj)
+        if key is None:
+            return None
+        unit = obj._state.unit
+        if unit is None or key is UNSET or not self.to_primary_key:
+            return UNSET
+        found = unit.identity.get(self.target, key)
+        if found is None:
+            return UNSET
+        obj.__dict__[self.key] = found
+        return found
+
+    def key_from(self, obj: PSQLModel) -> Any:
+        """Return the key that `obj` holds for this relation: None if a part is NULL, UNSET if one is not loaded."""
+        values = obj.__dict__
+        parts = [values.get(column.key, UNSET) for column in self.local]
+        if any(part is None for part in parts):
+            return None
+        if any(part is UNSET for part in parts):
+            return UNSET
+        return parts[0] if len(parts) == 1 else tuple(parts)
+
+    def attach(self, obj: PSQLModel, value: Any) -> None:
+        """Put what a query loaded into `obj`, where the program has not changed the relation meanwhile."""
+        values = obj.__dict__
+        original = obj._state.original if obj._state is not TRANSIENT else {}
+        if self.key in original:
+            return
+        if not self.many:
+            values[self.key] = value
+            return
+        current = values.get(self.key)
+        if current is None:
+            values[raw_name(self.key)] = value
+        else:
+            current.replace_loaded(value)
+
+    def loaded(self, obj: PSQLModel) -> Any:
+        """Return the value if it is loaded, else UNSET; sends nothing."""
+        values = obj.__dict__
+        if self.key in values:
+            return values[self.key]
+        return values.get(raw_name(self.key), UNSET)
+
+    # --- changes -------------------------------------------------------------------------------------------------
+
+    def assign(self, obj: PSQLModel, value: Any) -> None:
+        """Set the relation of `obj`: an object or None, or for to-many the whole list."""
+        if self.many:
+            self._check_list(value)
+            current = obj.__dict__.get(self.key)
+            if current is None:
+                current = missing(obj, self.key)
+            current[:] = value
+        elif self.outgoing:
+            self.check(value)
+            self.link(obj, value)
+        else:
+            self.check(value)
+            self._assign_inverse(obj, value)
+
+    def check(self, value: Any) -> None:
+        """Refuse what is not an object of the target class (or None for a to-one relation)."""
+        if value is None and not self.many:
+            return
+        if not isinstance(value, self.target.cls):
+            raise ObjectStateError(
+                f"{self!r} takes {self.target.name} objects{'' if self.many else ' or None'}, "
+                f"not {type(value).__name__}"
+            )
+
+    def _check_list(self, value: Any) -> None:
+        if isinstance(value, str | bytes) or not isinstance(value, Sequence | set | frozenset):
+            raise ObjectStateError(f"{self!r} takes a list of {self.target.name} objects, not {type(value).__name__}")
+
+    def link(self, child: PSQLModel, parent: PSQLModel | None) -> None:
+        """Point the foreign key of `child` at `parent`, and keep the lists on the other side in step."""
+        values = child.__dict__
+        old = values.get(self.key, UNSET)
+        if old is UNSET and child._state is not TRANSIENT:
+            known = self.from_identity(child)
+            old = UNSET if known is UNSET else known
+        if old is parent and parent is not None:
+            return
+        child._state.before_change(child, self.key, old)
+        values[self.key] = parent
+        self.copy_key(child, parent)
+        back = self.back
+        if back is not None:
+            if old is not UNSET and old is not None:
+                back.drop_loaded(old, child)
+            if parent is not None:
+                back.add_loaded(parent, child)
+        unit = child._state.unit
+        if unit is not None and parent is not None:
+            unit.adopt(parent)
+
+    def copy_key(self, child: PSQLModel, parent: PSQLModel | None) -> None:
+        """Write the key of `parent` into the foreign key columns of `child`, as far as it is known yet."""
+        for ours, theirs in zip(self.local, self.remote, strict=True):
+            value = None if parent is None else parent.__dict__.get(theirs.key)
+            if value is None and (parent is not None or ours.primary_key):
+                continue
+            write_column(child, ours.key, value)
+
+    def forget_if_changed(self, obj: PSQLModel) -> None:
+        """Forget the loaded target if the key columns no longer name it."""
+        target = obj.__dict__[self.key]
+        if target is not None:
+            held = [target.__dict__.get(column.key) for column in self.remote]
+            if held == [obj.__dict__.get(column.key) for column in self.local]:
+                return
+        obj._state.before_change(obj, self.key, target)
+        del obj.__dict__[self.key]
+        if target is not None and self.back is not None:
+            self.back.drop_loaded(target, obj)
+
+    def _assign_inverse(self, obj: PSQLModel, value: PSQLModel | None) -> None:
+        """Set the side of a one-to-one relation that does not hold the key."""
+        back = self.back
+        assert back is not None
+        old = obj.__dict__.get(self.key, UNSET)
+        if old is UNSET and obj._state is not TRANSIENT and obj._state.status != PENDING:
+            old = missing(obj, self.key)
+        if old is value:
+            return
+        if old is not UNSET and old is not None:
+            back.link(old, None)
+        if value is None:
+            obj.__dict__[self.key] = None
+            return
+        back.link(value, obj)
+        if obj._state.unit is not None:
+            obj._state.unit.adopt(value)
+
+    def add_loaded(self, parent: PSQLModel, child: PSQLModel) -> None:
+        """Show `child` on this side of `parent`, if this side is loaded or the parent is new."""
+        if not self.many:
+            parent._state.before_change(parent, self.key, parent.__dict__.get(self.key, UNSET))
+            parent.__dict__[self.key] = child
+            return
+        value = self._list_if_loaded(parent)
+        if value is not None:
+            value.add_silently(child)
+
+    def drop_loaded(self, parent: PSQLModel, child: PSQLModel) -> None:
+        """Take `child` off this side of `parent`, if this side is loaded."""
+        if not self.many:
+            if parent.__dict__.get(self.key) is child:
+                parent._state.before_change(parent, self.key, child)
+                parent.__dict__[self.key] = None
+            return
+        value = self._list_if_loaded(parent)
+        if value is not None:
+            value.drop_silently(child)
+
+    def _list_if_loaded(self, parent: PSQLModel) -> RelationList | None:
+        values = parent.__dict__
+        is_new = parent._state is TRANSIENT or parent._state.status == PENDING
+        if self.key in values or raw_name(self.key) in values or is_new:
+            value = values.get(self.key)
+            return value if value is not None else missing(parent, self.key)
+        return None
+
+    # --- queries -------------------------------------------------------------------------------------------------
+
+    def join_path(self, left: Any) -> list[tuple[Any, Any]]:
+        """Return the joins that lead from the entity `left` to the target: pairs of entity and condition."""
+        if self.secondary is None:
+            return [(self.target.cls, self._equal(left, self.local, self.target.cls, self.remote))]
+        link, ours, theirs = self.secondary
+        to_link = self._columns_equal(zip(self.local, ours, strict=True), left, None)
+        to_target = self._columns_equal(zip(self.remote, theirs, strict=True), self.target.cls, None)
+        return [(link, to_link), (self.target.cls, to_target)]
+
+    def _equal(
+        self, left: Any, ours: tuple[Column[Any], ...], right: Any, theirs: tuple[Column[Any], ...]
+    ) -> Any:
+        condition: Any = None
+        for a, b in zip(ours, theirs, strict=True):
+            term = getattr(left, a.key) == getattr(right, b.key)
+            condition = term if condition is None else condition & term
+        return condition
+
+    def _columns_equal(self, pairs: Any, entity: Any, condition: Any) -> Any:
+        for column, link_column in pairs:
+            term = link_column == getattr(entity, column.key)
+            condition = term if condition is None else condition & term
+        return condition
+
+
+def write_column(obj: PSQLModel, key: str, value: Any) -> None:
+    """Write a column from within a relation: remembered like any change, without touching the relation again."""
+    values = obj.__dict__
+    if values.get(key, UNSET) is value or (key in values and values[key] == value):
+        return
+    raw = raw_name(key)
+    obj._state.before_change(obj, key, Raw(values[raw]) if raw in values else values.get(key, UNSET))
+    values[key] = value

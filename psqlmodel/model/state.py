@@ -1,0 +1,207 @@
+"""States: where an instance stands between its program and the database.
+
+Every instance carries one object in its `_state` slot, and a write to an attribute goes through it:
+
+- `TRANSIENT`, shared by all instances that no session knows;
+- a `Clean`, shared by all unmodified persistent instances of one class in one session (so that loading a row costs
+  one attribute, and closing the session detaches them all at once);
+- a `State` of its own for an instance that is new, modified or deleted. It remembers the values from before.
+
+Values that can be edited in place (JSON, arrays, hstore, relation lists) arrive *raw*, under the name that `raw_name`
+gives; `__getattr__` hands out a copy at the first access and tells the unit of work to watch it. What nobody touches
+costs nothing. Nothing here sends a request: what is missing is asked of the unit of work.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from psqlmodel.errors import NotLoadedError
+
+if TYPE_CHECKING:
+    from psqlmodel.model.base import PSQLModel
+    from psqlmodel.model.mapper import Mapper
+
+PENDING: Final = "pending"
+PERSISTENT: Final = "persistent"
+DELETED: Final = "deleted"
+DETACHED: Final = "detached"
+
+
+class Unset:
+    """The value of what has none."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    def __reduce__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final = Unset()
+
+
+class Raw:
+    """A raw value kept where an original value is expected: it is put back under its raw name."""
+
+    __slots__ = ("wire",)
+
+    def __init__(self, wire: Any) -> None:
+        self.wire = wire
+
+
+def raw_name(key: str) -> str:
+    """Return the name under which the raw form of attribute `key` lies in the instance."""
+    return "_raw_" + key
+
+
+class Unit(Protocol):
+    """What states ask of the unit of work that they belong to."""
+
+    def track(self, obj: Any, state: State) -> None: ...
+
+    def watch(self, obj: Any, key: str, wire: Any) -> None: ...
+
+    def load_missing(self, obj: Any, key: str) -> Any: ...
+
+    def adopt(self, obj: Any) -> None: ...
+
+
+class _Transient:
+    """The state of an instance that no session knows."""
+
+    __slots__ = ()
+    unit: Unit | None = None
+    status: Final = "transient"
+
+    def write(self, obj: PSQLModel, key: str, value: Any) -> None:
+        mapper = type(obj).__mapper__
+        if key in mapper.attributes:
+            obj.__dict__[key] = value
+            if key in mapper.links_of_column:
+                mapper.unlink_changed_key(obj, key)
+        elif key in mapper.relations:
+            mapper.relations[key].assign(obj, value)
+        else:
+            mapper.write_other(obj, key, value)
+
+    def erase(self, obj: PSQLModel, key: str) -> None:
+        obj.__dict__.pop(key, None)
+
+    def before_change(self, obj: PSQLModel, key: str, old: Any) -> None:
+        """Nothing to remember: no database row stands behind the instance."""
+
+
+TRANSIENT: Final = _Transient()
+
+
+class State:
+    """The state of one instance that is pending, modified, deleted, or detached with modifications."""
+
+    __slots__ = ("mapper", "original", "status", "unit")
+
+    def __init__(self, unit: Unit | None, mapper: Mapper, status: str) -> None:
+        self.unit = unit
+        self.mapper = mapper
+        self.status = status
+        self.original: dict[str, Any] = {}
+
+    def write(self, obj: PSQLModel, key: str, value: Any) -> None:
+        mapper = self.mapper
+        if key in mapper.attributes:
+            values = obj.__dict__
+            if key not in self.original:
+                self.original[key] = values[key] if key in values else _raw_or_unset(values, key)
+            values[key] = value
+            if key in mapper.mutable:
+                values.pop(raw_name(key), None)
+            if key in mapper.links_of_column:
+                mapper.unlink_changed_key(obj, key)
+        elif key in mapper.relations:
+            mapper.relations[key].assign(obj, value)
+        else:
+            mapper.write_other(obj, key, value)
+
+    def before_change(self, obj: PSQLModel, key: str, old: Any) -> None:
+        """Remember the value of `key` from before its first change."""
+        if key not in self.original:
+            self.original[key] = old
+
+
+class Clean:
+    """The state of all unmodified persistent instances of one class in one session."""
+
+    __slots__ = ("__weakref__", "mapper", "unit")
+    original: Final[dict[str, Any]] = {}
+
+    def __init__(self, unit: Unit | None, mapper: Mapper) -> None:
+        self.unit = unit
+        self.mapper = mapper
+
+    @property
+    def status(self) -> str:
+        return PERSISTENT if self.unit is not None else DETACHED
+
+    def own(self, obj: PSQLModel) -> State:
+        """Give `obj` a state of its own, known to the unit of work, and return it."""
+        state = State(self.unit, self.mapper, self.status)
+        set_state(obj, state)
+        if self.unit is not None:
+            self.unit.track(obj, state)
+        return state
+
+    def write(self, obj: PSQLModel, key: str, value: Any) -> None:
+        if key in self.mapper.attributes or key in self.mapper.relations:
+            self.own(obj).write(obj, key, value)
+        else:
+            self.mapper.write_other(obj, key, value)
+
+    def before_change(self, obj: PSQLModel, key: str, old: Any) -> None:
+        self.own(obj).before_change(obj, key, old)
+
+
+def _raw_or_unset(values: dict[str, Any], key: str) -> Any:
+    name = raw_name(key)
+    return Raw(values[name]) if name in values else UNSET
+
+
+class Instance:
+    """The memory layout of every model instance, so that a loader's plain twin can become the model class."""
+
+    __slots__ = ("__dict__", "__weakref__", "_state")
+    _state: Any
+
+
+set_state = Instance.__dict__["_state"].__set__
+
+
+def missing(obj: PSQLModel, key: str) -> Any:
+    """Answer for attribute `key` that is not in the instance: hand out its raw value, or load it, or raise.
+
+    Raises `NotLoadedError` where loading is not possible, `AttributeError` where there is no such attribute.
+    """
+    mapper = type(obj).__mapper__
+    values = obj.__dict__
+    raw = raw_name(key)
+    if raw in values:
+        return mapper.hand_out(obj, key, values.pop(raw))
+    state = obj._state
+    if key in mapper.relations:
+        relation = mapper.relations[key]
+        if state is TRANSIENT or state.status == PENDING:
+            return relation.empty(obj)
+        found = relation.from_identity(obj)
+        if found is not UNSET:
+            return found
+    elif key not in mapper.attributes:
+        raise AttributeError(mapper.no_attribute(key))
+    elif state is TRANSIENT or state.status == PENDING:
+        return None
+    if state.unit is None:
+        raise NotLoadedError(
+            f"{mapper.name}.{key} is not loaded and the object is {state.status}: no session can load it; "
+            f"load it before the session ends (.Include({mapper.name}.{key})) or add the object to a session"
+        )
+    return state.unit.load_missing(obj, key)
