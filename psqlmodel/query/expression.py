@@ -1,0 +1,687 @@
+"""Expressions: what stands in a query where SQL has a value; columns, parameters and what operators make of them.
+
+An `Expression` is immutable. Its operators return new ones and refuse at once what could not mean what it says. A
+value beside a column is dumped by the column's type and becomes a parameter; it never enters the text.
+This module must not know models, queries or functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
+
+from psqlmodel.errors import QueryError
+from psqlmodel.query.nodes import DEFERRED, NO_SOURCES, Deferred, Node, Params, Shape, TableName
+from psqlmodel.query.quoting import qualified, quote
+from psqlmodel.query.values import bind, bind_list, by_python_type
+
+if TYPE_CHECKING:
+    from psqlmodel.types import PgType
+
+T_co = TypeVar("T_co", covariant=True)
+
+# How tightly an expression holds together (PostgreSQL's manual, 4.1.6); looser parts get parentheses.
+OR: Final = 1
+AND: Final = 2
+NOT: Final = 3
+COMPARISON: Final = 4
+OTHER: Final = 5
+ADD: Final = 6
+MULTIPLY: Final = 7
+POWER: Final = 8
+SIGN: Final = 9
+CAST: Final = 10
+ATOM: Final = 11
+
+_new = object.__new__
+
+
+class Expression(Node, Generic[T_co]):
+    """A value in a query, of Python type `T_co`.
+
+    Comparing, adding, … make new expressions; `&`, `|` and `~` combine conditions. An expression has no truth
+    value: `and`, `or`, `not` and `in` raise `QueryError`.
+
+        (User.age >= 18) & User.name.ILike("a%")
+    """
+
+    __slots__ = ("flags", "level", "params", "shape", "sources", "type")
+
+    def __init__(
+        self,
+        shape: Shape,
+        params: Params = (),
+        sources: frozenset[str] = NO_SOURCES,
+        flags: int = 0,
+        level: int = ATOM,
+        type: PgType[Any] | None = None,
+    ) -> None:
+        self.shape = shape
+        self.params = params
+        self.sources = sources
+        self.flags = flags
+        self.level = level
+        self.type = type
+
+    __hash__ = object.__hash__
+    # Without this, `__getitem__` would make every expression an endless iterable.
+    __iter__: Any = None
+
+    def __contains__(self, item: object) -> NoReturn:
+        raise QueryError(f"`in` does not build SQL; write {self!r}.In(…), .Contains(…) or .HasKey(…)")
+
+    def __bool__(self) -> NoReturn:
+        raise QueryError(
+            f"{self!r} is a part of a query and has no truth value: combine conditions with & | ~ "
+            "(and parentheses), not with and, or, not"
+        )
+
+    def __repr__(self) -> str:
+        return _plain(self.shape)
+
+    @property
+    def label(self) -> str | None:
+        """The name of this expression as a column of a result, where it has one of its own."""
+        return None
+
+    # --- comparison ----------------------------------------------------------------------------------------------
+
+    def __eq__(self, other: object) -> Condition:  # type: ignore[override]
+        return comparison(self, " = ", other) if other is not None else self.IsNull()
+
+    def __ne__(self, other: object) -> Condition:  # type: ignore[override]
+        return comparison(self, " <> ", other) if other is not None else self.IsNotNull()
+
+    def __lt__(self, other: Any) -> Condition:
+        return comparison(self, " < ", other)
+
+    def __le__(self, other: Any) -> Condition:
+        return comparison(self, " <= ", other)
+
+    def __gt__(self, other: Any) -> Condition:
+        return comparison(self, " > ", other)
+
+    def __ge__(self, other: Any) -> Condition:
+        return comparison(self, " >= ", other)
+
+    def IsNull(self) -> Condition:
+        """Test for NULL; `== None` says the same."""
+        return compose(COMPARISON, None, paren(self, OTHER), " IS NULL")
+
+    def IsNotNull(self) -> Condition:
+        """Test for a value; `!= None` says the same."""
+        return compose(COMPARISON, None, paren(self, OTHER), " IS NOT NULL")
+
+    def IsDistinctFrom(self, other: Any) -> Condition:
+        """Compare so that NULL is a value like others: distinct from all but NULL."""
+        if other is None:
+            return self.IsNotNull()
+        return infix(self, " IS DISTINCT FROM ", beside(self, other), COMPARISON, OTHER)
+
+    def IsNotDistinctFrom(self, other: Any) -> Condition:
+        """Compare so that NULL equals NULL."""
+        if other is None:
+            return self.IsNull()
+        return infix(self, " IS NOT DISTINCT FROM ", beside(self, other), COMPARISON, OTHER)
+
+    def In(self, values: Iterable[Any] | Node) -> Condition:
+        """Test whether the value is one of `values` (an iterable, one array parameter) or of a subquery.
+
+        An empty iterable is false. Raises `QueryError` for None among the values: `.In(…) | .IsNull()` says that.
+        """
+        return _membership(self, values, " = ANY(", " IN (", ".In(…) | .IsNull()")
+
+    def NotIn(self, values: Iterable[Any] | Node) -> Condition:
+        """Test whether the value is none of `values` or of a subquery; an empty iterable is true."""
+        return _membership(self, values, " <> ALL(", " NOT IN (", ".NotIn(…) & .IsNotNull()")
+
+    def Between(self, low: Any, high: Any) -> Condition:
+        """Test whether the value lies between two others, both included."""
+        return _between(self, " BETWEEN ", low, high)
+
+    def NotBetween(self, low: Any, high: Any) -> Condition:
+        """Test whether the value lies outside two others."""
+        return _between(self, " NOT BETWEEN ", low, high)
+
+    # --- conditions ----------------------------------------------------------------------------------------------
+
+    def __and__(self, other: Any) -> Condition:
+        return infix(self, " AND ", condition(other), AND, AND)
+
+    def __or__(self, other: Any) -> Condition:
+        return infix(self, " OR ", condition(other), OR, OR)
+
+    def __rand__(self, other: Any) -> Condition:
+        return infix(condition(other), " AND ", self, AND, AND)
+
+    def __ror__(self, other: Any) -> Condition:
+        return infix(condition(other), " OR ", self, OR, OR)
+
+    def __invert__(self) -> Condition:
+        return compose(NOT, None, "NOT ", paren(self, NOT))
+
+    # --- arithmetic; `+` joins texts ------------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Expression[T_co]:
+        return self.Concat(other) if is_text(self) else arithmetic(self, " + ", other, ADD)
+
+    def __radd__(self, other: Any) -> Expression[T_co]:
+        if is_text(self):
+            return literal(other).Concat(self)
+        return arithmetic(counterpart(self, other), " + ", self, ADD)
+
+    def __sub__(self, other: Any) -> Expression[Any]:
+        return arithmetic(self, " - ", other, ADD)
+
+    def __rsub__(self, other: Any) -> Expression[Any]:
+        return arithmetic(counterpart(self, other), " - ", self, ADD)
+
+    def __mul__(self, other: Any) -> Expression[T_co]:
+        return arithmetic(self, " * ", other, MULTIPLY)
+
+    def __rmul__(self, other: Any) -> Expression[T_co]:
+        return arithmetic(counterpart(self, other), " * ", self, MULTIPLY)
+
+    def __truediv__(self, other: Any) -> Expression[Any]:
+        return arithmetic(self, " / ", other, MULTIPLY)
+
+    def __rtruediv__(self, other: Any) -> Expression[Any]:
+        return arithmetic(counterpart(self, other), " / ", self, MULTIPLY)
+
+    def __mod__(self, other: Any) -> Expression[T_co]:
+        return arithmetic(self, " % ", other, MULTIPLY)
+
+    def __rmod__(self, other: Any) -> Expression[T_co]:
+        return arithmetic(counterpart(self, other), " % ", self, MULTIPLY)
+
+    def __pow__(self, other: Any) -> Expression[Any]:
+        return arithmetic(self, " ^ ", other, POWER)
+
+    def __rpow__(self, other: Any) -> Expression[Any]:
+        return arithmetic(counterpart(self, other), " ^ ", self, POWER)
+
+    def __neg__(self) -> Expression[T_co]:
+        return compose(SIGN, self.type, "-", paren(self, CAST))
+
+    # --- text ----------------------------------------------------------------------------------------------------
+
+    def Like(self, pattern: Any) -> Condition:
+        """Match a LIKE pattern: `%` stands for any text, `_` for one character, `\\` makes either literal."""
+        return infix(self, " LIKE ", text_operand(pattern), COMPARISON, OTHER)
+
+    def NotLike(self, pattern: Any) -> Condition:
+        """Test that a LIKE pattern does not match."""
+        return infix(self, " NOT LIKE ", text_operand(pattern), COMPARISON, OTHER)
+
+    def ILike(self, pattern: Any) -> Condition:
+        """Match a LIKE pattern, whatever the case of letters."""
+        return infix(self, " ILIKE ", text_operand(pattern), COMPARISON, OTHER)
+
+    def NotILike(self, pattern: Any) -> Condition:
+        """Test that a LIKE pattern does not match, whatever the case of letters."""
+        return infix(self, " NOT ILIKE ", text_operand(pattern), COMPARISON, OTHER)
+
+    def StartsWith(self, text: Any) -> Condition:
+        """Test whether the text begins with another, taken literally: `%` and `_` are themselves."""
+        if isinstance(text, str):
+            return self.Like(like_literal(text) + "%")
+        return compose(ATOM, None, "starts_with(", self, ", ", text_operand(text), ")")
+
+    def EndsWith(self, text: Any) -> Condition:
+        """Test whether the text ends with another, taken literally."""
+        if isinstance(text, str):
+            return self.Like("%" + like_literal(text))
+        end = text_operand(text)
+        return compose(COMPARISON, None, "right(", self, ", length(", end, ")) = ", paren(end, OTHER))
+
+    def Contains(self, value: Any) -> Condition:
+        """Test whether a text contains another (literally), or an array, range or JSON document contains a value.
+
+        For texts this is LIKE; for others `@>`, with a value of the same type (a list for arrays) or, for ranges,
+        one of its elements.
+        """
+        if not is_text(self):
+            return infix(self, " @> ", _contained(self, value), OTHER, ADD)
+        if isinstance(value, str):
+            return self.Like("%" + like_literal(value) + "%")
+        return compose(COMPARISON, None, "strpos(", self, ", ", text_operand(value), ") > 0")
+
+    def Matches(self, pattern: Any) -> Condition:
+        """Match a POSIX regular expression."""
+        return infix(self, " ~ ", text_operand(pattern), OTHER, ADD)
+
+    def IMatches(self, pattern: Any) -> Condition:
+        """Match a POSIX regular expression, whatever the case of letters."""
+        return infix(self, " ~* ", text_operand(pattern), OTHER, ADD)
+
+    def Concat(self, *others: Any) -> Expression[Any]:
+        """Join texts with `||`; NULL makes the whole NULL."""
+        joined: Expression[Any] = self
+        for other in others:
+            joined = infix(joined, " || ", text_operand(other), OTHER, OTHER, ADD, self.type)
+        return joined
+
+    def Collate(self, collation: str) -> Expression[T_co]:
+        """Compare and order the text by a collation, such as `"C"`."""
+        return compose(CAST, self.type, paren(self, CAST), f" COLLATE {quote(collation)}")
+
+    # --- arrays, ranges, JSON ------------------------------------------------------------------------------------
+
+    def Has(self, value: Any) -> Condition:
+        """Test whether an array has `value` among its elements."""
+        element = self.type.element if self.type is not None else None
+        item = typed(value, element) if element is not None else operand(value)
+        return compose(COMPARISON, None, paren(item, OTHER), " = ANY(", self, ")")
+
+    def ContainedBy(self, value: Any) -> Condition:
+        """Test whether an array, range or JSON document is contained in `value` (`<@`)."""
+        return infix(self, " <@ ", beside(self, value), OTHER, ADD)
+
+    def Overlaps(self, value: Any) -> Condition:
+        """Test whether two arrays or ranges have an element in common (`&&`)."""
+        return infix(self, " && ", beside(self, value), OTHER, ADD)
+
+    def Adjacent(self, value: Any) -> Condition:
+        """Test whether two ranges touch without overlapping (`-|-`)."""
+        return infix(self, " -|- ", beside(self, value), OTHER, ADD)
+
+    def Before(self, value: Any) -> Condition:
+        """Test whether a range lies strictly left of another (`<<`)."""
+        return infix(self, " << ", beside(self, value), OTHER, ADD)
+
+    def After(self, value: Any) -> Condition:
+        """Test whether a range lies strictly right of another (`>>`)."""
+        return infix(self, " >> ", beside(self, value), OTHER, ADD)
+
+    def __getitem__(self, key: Any) -> Expression[Any]:
+        from psqlmodel.query.containers import item
+
+        return item(self, key)
+
+    def text(self) -> Expression[str]:
+        """Read a JSON value as text: `User.data["name"].text() == "x"`."""
+        from psqlmodel.query.containers import json_text
+
+        return json_text(self)
+
+    def HasKey(self, key: Any) -> Condition:
+        """Test whether a JSON object, or hstore, has a key (or a JSON array a text)."""
+        return infix(self, " ? ", text_operand(key), OTHER, ADD)
+
+    def HasAnyKey(self, keys: Iterable[str]) -> Condition:
+        """Test whether a JSON object, or hstore, has one of the keys."""
+        return infix(self, " ?| ", literal([*keys]), OTHER, ADD)
+
+    def HasAllKeys(self, keys: Iterable[str]) -> Condition:
+        """Test whether a JSON object, or hstore, has all of the keys."""
+        return infix(self, " ?& ", literal([*keys]), OTHER, ADD)
+
+    def Op(self, operator: str, value: Any) -> Expression[Any]:
+        """Apply any other operator of PostgreSQL: `User.vec.Op("<->", [1, 2, 3])`."""
+        if not operator or not set(operator) <= set("+-*/<>=~!@#%^&|`?") or "--" in operator or "/*" in operator:
+            raise QueryError(f"{operator!r} is no operator of PostgreSQL")
+        return infix(self, f" {operator} ", beside(self, value), OTHER, ADD)
+
+    # --- in a select list or ORDER BY ----------------------------------------------------------------------------
+
+    def As(self, name: str) -> Labeled[T_co]:
+        """Name the expression as a column of the result."""
+        return Labeled(self, name)
+
+    def Cast(self, type: PgType[Any]) -> Expression[Any]:
+        """Cast to a PostgreSQL type: `User.age.Cast(types.text)`."""
+        return compose(CAST, type, paren(self, CAST), f"::{cast_name(type)}")
+
+    def Asc(self) -> Ordering:
+        """Order ascending."""
+        return Ordering(self, " ASC")
+
+    def Desc(self) -> Ordering:
+        """Order descending."""
+        return Ordering(self, " DESC")
+
+    def NullsFirst(self) -> Ordering:
+        """Order ascending, NULL first."""
+        return Ordering(self, " ASC NULLS FIRST")
+
+    def NullsLast(self) -> Ordering:
+        """Order ascending, NULL last."""
+        return Ordering(self, " ASC NULLS LAST")
+
+
+class Labeled(Expression[T_co]):
+    """An expression with a name for the result."""
+
+    __slots__ = ("_label", "inner")
+
+    def __init__(self, inner: Expression[T_co], name: str) -> None:
+        super().__init__(inner.shape, inner.params, inner.sources, inner.flags, inner.level, inner.type)
+        quote(name)
+        self.inner = inner
+        self._label = name
+
+    @property
+    def label(self) -> str:
+        return self._label
+
+
+class Ordering(Node):
+    """An expression with its direction in ORDER BY."""
+
+    __slots__ = ("direction", "expression")
+
+    def __init__(self, expression: Expression[Any], direction: str) -> None:
+        self.expression = expression
+        self.direction = direction
+
+    def NullsFirst(self) -> Ordering:
+        """Put NULL first."""
+        return Ordering(self.expression, self.direction.partition(" NULLS")[0] + " NULLS FIRST")
+
+    def NullsLast(self) -> Ordering:
+        """Put NULL last."""
+        return Ordering(self.expression, self.direction.partition(" NULLS")[0] + " NULLS LAST")
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]
+        """The text of the expression and its direction."""
+        return (self.expression.shape, self.direction)
+
+    @property
+    def params(self) -> Params:  # type: ignore[override]
+        """The parameters of the expression."""
+        return self.expression.params
+
+    @property
+    def sources(self) -> frozenset[str]:  # type: ignore[override]
+        """The sources of the expression."""
+        return self.expression.sources
+
+    @property
+    def flags(self) -> int:  # type: ignore[override]
+        """The flags of the expression."""
+        return self.expression.flags
+
+
+class ColumnExpression(Expression[T_co]):
+    """A column of a table, an alias or a subquery.
+
+    `source` is what it belongs to, `name` its name in the database, `key` the attribute, `type` its PostgreSQL type
+    as the model knows it. `origin` is the model's column where this one is seen through an alias.
+    """
+
+    __slots__ = ("key", "name", "origin", "source")
+
+    def __init__(
+        self,
+        source: Source | None,
+        name: str | None,
+        key: str | None,
+        type: PgType[Any] | None,
+        origin: ColumnExpression[Any] | None = None,
+    ) -> None:
+        bound = source is not None and name is not None
+        shape = f"{source.qualifier}.{quote(name)}" if source is not None and name is not None else None
+        super().__init__(shape, (), source.qualifiers if bound and source is not None else NO_SOURCES, 0, ATOM, type)
+        # A declaration that is not bound to a table yet has no source; the model layer binds it.
+        self.source: Any = source
+        self.name: Any = name
+        self.key: Any = key
+        self.origin: ColumnExpression[Any] = self if origin is None else origin
+
+    @property
+    def label(self) -> str | None:
+        return self.key  # type: ignore[no-any-return]
+
+    def through(self, source: Source) -> ColumnExpression[T_co]:
+        """Return this column as seen through another source: an alias of its table."""
+        return ColumnExpression(source, self.name, self.key, self.type, self.origin)
+
+    def __repr__(self) -> str:
+        return f"{self.source}.{self.key}" if self.source is not None else f"column {self.key or self.name}"
+
+
+class Source:
+    """What can stand in a FROM clause: `shape` and `params` there, `qualifier` before the names of its columns."""
+
+    __slots__ = ("flags", "params", "qualifier", "qualifiers", "shape", "sources")
+
+    def __init__(
+        self,
+        qualifier: str,
+        shape: Shape,
+        params: Params = (),
+        sources: frozenset[str] = NO_SOURCES,
+        flags: int = 0,
+    ) -> None:
+        self.qualifier = qualifier
+        self.qualifiers = frozenset((qualifier,))
+        self.shape = shape
+        self.params = params
+        self.sources = sources
+        self.flags = flags
+
+    def __repr__(self) -> str:
+        return self.qualifier.replace('"', "")
+
+
+class TableSource(Source):
+    """A table or view, by name and schema."""
+
+    __slots__ = ("name", "schema")
+
+    def __init__(self, name: str, schema: str | None = None) -> None:
+        super().__init__(quote(name), TableName(qualified(name, schema)))
+        self.name = name
+        self.schema = schema
+
+    def __repr__(self) -> str:
+        return self.name if self.schema is None else f"{self.schema}.{self.name}"
+
+
+Condition = Expression[bool]
+
+
+# --- building: parts become one expression -------------------------------------------------------------------------
+
+
+def comparison(left: Expression[Any], operator: str, other: Any) -> Condition:
+    """Compare `left` with a value or an expression. The hot path of building, hence written out."""
+    if isinstance(other, Node):
+        return infix(left, operator, other, COMPARISON, OTHER)
+    if other is None:
+        raise QueryError(f"{left!r}{operator}None is never true; test for NULL with .IsNull() or .IsNotNull()")
+    value = bind(left, other)
+    node: Condition = _new(Expression)
+    node.shape = (left.shape if left.level > COMPARISON else ("(", left.shape, ")"), operator, None)
+    node.params = (*left.params, value)
+    node.sources = left.sources
+    node.flags = left.flags | DEFERRED if isinstance(value, Deferred) else left.flags
+    node.level = COMPARISON
+    node.type = None
+    return node
+
+
+def infix(
+    left: Node,
+    operator: str,
+    right: Node,
+    level: int,
+    left_minimum: int,
+    right_minimum: int | None = None,
+    type: PgType[Any] | None = None,
+) -> Expression[Any]:
+    """Join two nodes by an operator; an operand below its minimum level gets parentheses."""
+    right = paren(right, left_minimum if right_minimum is None else right_minimum)
+    return compose(level, type, paren(left, left_minimum), operator, right)
+
+
+def compose(level: int, type: PgType[Any] | None, *parts: str | Node) -> Expression[Any]:
+    """Return the expression whose text is `parts` in their order."""
+    shape: list[Shape] = []
+    params: Params = ()
+    sources = NO_SOURCES
+    flags = 0
+    for part in parts:
+        if isinstance(part, str):
+            shape.append(part)
+            continue
+        shape.append(part.shape)
+        params += part.params
+        if part.sources is not sources:
+            sources = sources | part.sources if sources else part.sources
+        flags |= part.flags
+    return Expression(tuple(shape), params, sources, flags, level, type)
+
+
+def paren(node: Node, minimum: int) -> Node:
+    """Return `node`, in parentheses where it holds together less tightly than `minimum` or is a query."""
+    if getattr(node, "level", 0) >= minimum:
+        return node
+    return Expression(("(", node.shape, ")"), node.params, node.sources, node.flags)
+
+
+def condition(value: Any) -> Node:
+    """Return `value` if it can be a condition; raise `QueryError` with the likely mistake if not."""
+    if isinstance(value, Expression):
+        return value
+    if isinstance(value, bool):
+        raise QueryError(
+            f"a condition is the constant {value}: a comparison of two Python values, or one side is not a column"
+        )
+    raise QueryError(
+        f"a condition must be an expression, not {type(value).__name__}: & and | bind tighter than comparisons, "
+        "so write (User.age > 18) & (User.name == 'x')"
+    )
+
+
+def arithmetic(left: Expression[Any], operator: str, other: Any, level: int) -> Expression[Any]:
+    """Compute with `left` and a value or an expression; operators of one level group to the left."""
+    right = other if isinstance(other, Node) else counterpart(left, other)
+    return infix(left, operator, right, level, level, level + 1, left.type)
+
+
+# --- values beside expressions ---------------------------------------------------------------------------------------
+
+
+def beside(left: Expression[Any], value: Any) -> Node:
+    """Return `value` as an operand whose type the server infers from `left`."""
+    if isinstance(value, Node):
+        return value
+    if value is None:
+        return NULL
+    bound = bind(left, value)
+    return Expression(None, (bound,), NO_SOURCES, DEFERRED if isinstance(bound, Deferred) else 0, ATOM, left.type)
+
+
+def counterpart(left: Expression[Any], value: Any) -> Expression[Any]:
+    """Return `value` as an operand of arithmetic: bare if it has the type of `left`, else with its own type.
+
+    Without this `Event.day + 3` would make the 3 a date, since the server infers the type of `left`.
+    """
+    type_ = left.type
+    if type_ is not None and type(value) is type_.python and not type_.guess:
+        return beside(left, value)  # type: ignore[return-value]
+    return literal(value)
+
+
+def operand(value: Any) -> Node:
+    """Return `value` as an operand that brings its own type."""
+    return value if isinstance(value, Node) else literal(value)
+
+
+def literal(value: Any) -> Expression[Any]:
+    """Return a value as a parameter with the cast that its Python type asks for."""
+    if isinstance(value, Expression):
+        return value
+    if value is None:
+        return NULL
+    wire, cast = by_python_type(value)
+    return Expression((None, cast), (wire,), level=CAST)
+
+
+def typed(value: Any, type: PgType[Any]) -> Node:
+    """Return `value` as a parameter with a cast to `type`."""
+    if isinstance(value, Node):
+        return value
+    return Expression((None, f"::{cast_name(type)}"), (type.dump(value),), level=CAST, type=type)
+
+
+def text_operand(value: Any) -> Node:
+    """Return a text as an operand; anything else must be an expression."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise QueryError("PostgreSQL's text can't hold a NUL character")
+        return Expression((None, "::text"), (value,), level=CAST)
+    if isinstance(value, Node):
+        return value
+    raise QueryError(f"expected a str or an expression, not {type(value).__name__}")
+
+
+def like_literal(text: str) -> str:
+    """Return `text` as a LIKE pattern that matches it alone."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def is_text(expression: Expression[Any]) -> bool:
+    """Tell whether an expression is known to be a text."""
+    return expression.type is not None and expression.type.python is str
+
+
+def cast_name(type: PgType[Any]) -> str:
+    """Return the name of a type in a cast: a serial is an integer there."""
+    return type.transport if type.serial else type.name
+
+
+def _contained(left: Expression[Any], value: Any) -> Node:
+    """A range contains elements as well as ranges: an element brings its own type."""
+    type_ = left.type
+    if isinstance(value, Node) or type_ is None or "range" not in type_.name:
+        return operand(value) if type_ is None else beside(left, value)
+    return beside(left, value) if isinstance(value, type_.python) else literal(value)
+
+
+def _between(left: Expression[Any], operator: str, low: Any, high: Any) -> Condition:
+    if low is None or high is None:
+        raise QueryError(f"{left!r}.Between(…) with None is never true; use >= or <= where one side is open")
+    parts = (paren(beside(left, low), OTHER), " AND ", paren(beside(left, high), OTHER))
+    return compose(COMPARISON, None, paren(left, OTHER), operator, *parts)
+
+
+def _membership(left: Expression[Any], values: Any, array: str, subquery: str, null: str) -> Condition:
+    if isinstance(values, Node):
+        return compose(COMPARISON, None, paren(left, OTHER), subquery, values, ")")
+    items = _items(left, values, null)
+    if any(isinstance(item, Node) for item in items):
+        parts: list[str | Node] = []
+        for item in items:
+            parts += (", ", beside(left, item))
+        return compose(COMPARISON, None, paren(left, OTHER), subquery, *parts[1:], ")")
+    if left.type is not None and left.type.element is not None:
+        raise QueryError(f"{left!r} is an array: use .Contains, .Overlaps or .Has, or compare with == and |")
+    bound = bind_list(left, items)
+    flags = DEFERRED if isinstance(bound, Deferred) else 0
+    return compose(
+        COMPARISON, None, paren(left, OTHER), array, Expression(None, (bound,), flags=flags), ")"
+    )
+
+
+def _items(left: Expression[Any], values: Any, null: str) -> list[Any]:
+    if isinstance(values, str | bytes | dict) or not isinstance(values, Iterable):
+        raise QueryError(f"{left!r}.In takes a list of values or a subquery, not {type(values).__name__}")
+    items = list(values)
+    if type(None) in set(map(type, items)):
+        raise QueryError(f"{left!r}.In with None among its values would never match NULL; write {null}")
+    return items
+
+
+def _plain(shape: Shape) -> str:
+    """Return the text of a shape with `?` for each parameter: for messages only."""
+    if shape is None:
+        return "?"
+    if isinstance(shape, tuple):
+        return "".join(map(_plain, shape))
+    return shape.replace('"', "") if isinstance(shape, str) else ""
+
+
+NULL: Final[Expression[Any]] = Expression("NULL")

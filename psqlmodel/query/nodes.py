@@ -1,0 +1,125 @@
+"""Nodes: what expressions and queries have in common, so that either can stand inside the other.
+
+A node is its `shape`: SQL text in nested tuples, with None for each parameter, beside the `params` in the same
+order. The shape is a dictionary key that says everything about the text and nothing about the values: two queries
+of one shape share one text (`compiler.py`). Nothing here looks at a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from psqlmodel.types import PgType
+    from psqlmodel.query.expression import ColumnExpression
+
+# A str is SQL text, None a parameter, a Slot the type of a column, a tuple a sequence of these.
+Shape: TypeAlias = Any
+# Wire values, and what becomes one later: Deferred (needs the catalog), CteReference (hoisted when compiled).
+Params: TypeAlias = tuple[Any, ...]
+TypeOf: TypeAlias = Callable[["ColumnExpression[Any]"], "PgType[Any]"]
+
+AGGREGATE: Final = 1  # contains an aggregate of its own query
+WINDOW: Final = 2  # contains a window function of its own query
+DEFERRED: Final = 4  # has parameters whose type is only guessed
+CTES: Final = 8  # refers to common table expressions
+INHERITED: Final = DEFERRED | CTES  # what a subquery passes on to the query around it
+
+NO_SOURCES: Final[frozenset[str]] = frozenset()
+
+
+class Node:
+    """Something with SQL text: `shape`, `params`, `sources` (qualifiers it needs from outside), `flags`."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        shape: Shape
+        params: Params
+        sources: frozenset[str]
+        flags: int
+
+
+class TableName(str):
+    """The text of a table in a FROM clause; the compiler collects these as the query's tables."""
+
+    __slots__ = ()
+
+
+class Slot(Protocol):
+    """A leaf of a shape whose text depends on what type a column really has."""
+
+    column: ColumnExpression[Any]
+
+    def text(self, type_: PgType[Any]) -> str: ...
+
+
+class TransportSlot:
+    """`int4[]`: the array type that carries values of a column through `unnest`."""
+
+    __slots__ = ("column",)
+
+    def __init__(self, column: ColumnExpression[Any]) -> None:
+        self.column = column
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.column is self.column
+
+    def __hash__(self) -> int:
+        return hash((type(self), id(self.column)))
+
+    def text(self, type_: PgType[Any]) -> str:
+        """Return the SQL of this leaf for a column of `type_`."""
+        return f"{type_.transport}[]"
+
+
+class CastSlot(TransportSlot):
+    """`::jsonb`: what brings a transported value back to the type of its column."""
+
+    __slots__ = ()
+
+    def text(self, type_: PgType[Any]) -> str:
+        """Return the SQL of this leaf for a column of `type_`."""
+        return type_.cast
+
+
+class Deferred:
+    """A parameter that is dumped when the query is compiled, because its column's type is only guessed."""
+
+    __slots__ = ("column", "value")
+
+    def __init__(self, column: ColumnExpression[Any], value: Any) -> None:
+        self.column = column
+        self.value = value
+
+    def dump(self, type_: PgType[Any]) -> Any:
+        """Return the wire value for a column of `type_`."""
+        return type_.dump(self.value)
+
+
+class DeferredList(Deferred):
+    """Many values of one column in one array parameter, dumped when the query is compiled."""
+
+    __slots__ = ()
+
+    def dump(self, type_: PgType[Any]) -> Any:
+        """Return the list of transport values for a column of `type_`."""
+        return type_.dump_column(self.value)
+
+
+class ExcludedName(str):
+    """An attribute name behind EXCLUDED; `Insert` replaces it by the name of the column."""
+
+    __slots__ = ()
+
+
+def join_shapes(shapes: Sequence[Shape], separator: str) -> Shape:
+    """Return the shapes as one, with `separator` between them."""
+    if len(shapes) == 1:
+        return shapes[0]
+    parts: list[Shape] = []
+    for shape in shapes:
+        parts.append(separator)
+        parts.append(shape)
+    return tuple(parts[1:])
