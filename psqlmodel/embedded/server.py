@@ -259,8 +259,10 @@ class Server:
 def _prepare(data: Path) -> None:
     """Make the data directory and its lock files where they are missing."""
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not (data / "PG_VERSION").exists() and not (data / STATE).exists():
-        if any(data.iterdir()):
+    # Looked at in this order: another process may be making our folder, always the first in there, right now.
+    filled = any(data.iterdir())
+    if not (data / STATE).exists() and not (data / "PG_VERSION").exists():
+        if filled:
             raise EmbeddedError(
                 f"{data} is neither empty nor a data directory of PostgreSQL; give an empty or a new folder"
             )
