@@ -1,0 +1,81 @@
+"""The errors of both drivers become ours: one class per SQLSTATE, no parameter value in a message.
+
+Pure: takes what a driver reported and gives the error to raise. `detail` may hold values (PostgreSQL's DETAIL
+does), `str(error)` never.
+"""
+
+from __future__ import annotations
+
+import re
+
+from psqlmodel.errors import DatabaseError, error_class
+
+# A DETAIL line names the columns before the values: Key (tenant, lower(email))=(1, …) already exists.
+_KEY = re.compile(r"^Key \((.*?)\)=\(", re.DOTALL)
+_QUOTED = re.compile(r'".*"', re.DOTALL)
+# Messages of these classes quote the offending value: data exceptions, and casts in EXECUTE.
+_QUOTING_CLASSES = ("22",)
+
+
+def make_error(
+    message: str,
+    *,
+    sqlstate: str | None,
+    statement: str | None = None,
+    schema: str | None = None,
+    table: str | None = None,
+    column: str | None = None,
+    constraint: str | None = None,
+    detail: str | None = None,
+    hint: str | None = None,
+) -> DatabaseError:
+    """Return our error for what the server or the driver reported."""
+    text = without_values(message.strip(), sqlstate)
+    where = f" (table {table})" if table and table not in text else ""
+    advice = f"; {hint}" if hint else ""
+    return error_class(sqlstate)(
+        f"{text}{where}{advice}",
+        sqlstate=sqlstate,
+        statement=statement,
+        schema=schema,
+        table=table,
+        columns=(column,) if column else key_columns(detail),
+        constraint=constraint,
+        detail=detail,
+        hint=hint,
+    )
+
+
+def without_values(message: str, sqlstate: str | None) -> str:
+    """Return the server's message without the values that it quotes."""
+    if sqlstate is not None and sqlstate[:2] in _QUOTING_CLASSES:
+        return _QUOTED.sub('"…"', message)
+    return message
+
+
+def key_columns(detail: str | None) -> tuple[str, ...]:
+    """Return the columns that the DETAIL of a key violation names; empty where it names none."""
+    match = _KEY.match(detail) if detail else None
+    if match is None:
+        return ()
+    return tuple(_unquote(part) for part in _split(match.group(1)))
+
+
+def _split(listing: str) -> list[str]:
+    """Split at the commas that are in no parentheses and no quoted identifier."""
+    parts, depth, quoted, start = [], 0, False, 0
+    for position, sign in enumerate(listing):
+        if sign == '"':
+            quoted = not quoted
+        elif not quoted:
+            depth += (sign == "(") - (sign == ")")
+            if sign == "," and depth == 0:
+                parts.append(listing[start:position].strip())
+                start = position + 1
+    return [*parts, listing[start:].strip()]
+
+
+def _unquote(name: str) -> str:
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        return name[1:-1].replace('""', '"')
+    return name
