@@ -1,0 +1,248 @@
+"""Descriptions → statements: tables and all that belongs to them, in an order in which they can be made.
+
+`create_all` and `drop_all` are steps that do their work in one transaction of their own; `create_statements`
+and `drop_statements` are the texts, pure. Every statement may run again without harm; nothing here changes a
+table that exists already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from psqlmodel.errors import DatabaseError
+from psqlmodel.model.mapper import Mapper
+from psqlmodel.query.quoting import qualified, quote, quote_literal
+from psqlmodel.schema.describe import describe
+from psqlmodel.schema.description import (
+    ColumnInfo,
+    EnumInfo,
+    ForeignKeyInfo,
+    IndexInfo,
+    KeyInfo,
+    SchemaInfo,
+    TableInfo,
+)
+from psqlmodel.schema.order import in_dependency_order
+from psqlmodel.steps import Release, Statement, Steps
+
+# Two processes that make the same tables at once wait for each other: `IF NOT EXISTS` alone still fails then,
+# on a unique index of pg_catalog. The number is "psqlmode" in ASCII.
+_LOCK = f"SELECT pg_catalog.pg_advisory_xact_lock({int.from_bytes(b'psqlmode')})"
+# Under a stricter default, a statement that waited for the lock would not see what it waited for.
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+
+
+def create_all(mappers: Iterable[Mapper]) -> Steps[None]:
+    """Make all tables of `mappers` that are missing, with types, schemas, extensions, keys and indexes.
+
+    Raises `MappingError` before anything is sent where models contradict each other; an error of the server
+    undoes everything.
+
+        run(create_all([User.__mapper__, Order.__mapper__]), channel)
+    """
+    yield from _in_transaction(create_statements(mappers))
+
+
+def drop_all(mappers: Iterable[Mapper]) -> Steps[None]:
+    """Drop all tables of `mappers` that exist, and the enum types that nothing else uses.
+
+    Schemas and extensions stay. A table that another one refers to is not dropped: the server's error names
+    it, and everything stays as it was.
+
+        run(drop_all([User.__mapper__, Order.__mapper__]), channel)
+    """
+    yield from _in_transaction(drop_statements(mappers))
+
+
+def create_statements(mappers: Iterable[Mapper]) -> list[str]:
+    """Return the statements that make the tables of `mappers`, in dependency order."""
+    return list(_create(describe(mappers)))
+
+
+def drop_statements(mappers: Iterable[Mapper]) -> list[str]:
+    """Return the statements that drop the tables of `mappers`."""
+    needed = describe(mappers)
+    # One statement for all tables: the server then needs no order, and cycles are none.
+    tables = ", ".join(_table(table) for table in needed.tables)
+    return [*([f"DROP TABLE IF EXISTS {tables}"] if tables else []), *map(_drop_enum, needed.enums)]
+
+
+def _in_transaction(statements: Sequence[str]) -> Steps[None]:
+    if not statements:
+        return
+    try:
+        yield _statement(_BEGIN)
+        yield _statement(_LOCK)
+        for text in statements:
+            yield _statement(text)
+        yield _statement("COMMIT")
+    except DatabaseError:
+        yield from _roll_back()
+        raise
+    except GeneratorExit:
+        raise
+    except BaseException:  # cancelled or interrupted: nobody knows where the connection stands
+        yield Release(discard=True)
+        raise
+
+
+def _roll_back() -> Steps[None]:
+    try:
+        yield _statement("ROLLBACK")
+    except DatabaseError:  # the connection is gone, and the transaction with it: the first error says why
+        yield Release(discard=True)
+
+
+def _statement(text: str) -> Statement:
+    return Statement(text, prepare=False, purpose="schema")
+
+
+# --- the texts ----------------------------------------------------------------------------------------------
+
+
+def _create(needed: SchemaInfo) -> Iterator[str]:
+    tables, late = in_dependency_order(needed.tables)
+    yield from map(_create_schema, needed.schemas)
+    yield from map(_create_extension, needed.extensions)
+    yield from map(_create_enum, needed.enums)
+    late_keys = {(id(table), key.name) for table, key in late}
+    for table in tables:
+        keys = [key for key in table.foreign_keys if (id(table), key.name) not in late_keys]
+        yield _create_table(table, keys)
+        for index in table.indexes:
+            yield _create_index(table, index)
+    for table, key in late:
+        yield _add_foreign_key(table, key)
+    for table in tables:
+        yield from _comments(table)
+
+
+def _table(table: TableInfo) -> str:
+    return qualified(table.name, table.schema)
+
+
+def _create_schema(schema: str) -> str:
+    # CREATE SCHEMA IF NOT EXISTS asks for the right to create one even where it exists.
+    exists = f"SELECT FROM pg_catalog.pg_namespace WHERE nspname = {quote_literal(schema)}"
+    return _unless(exists, f"CREATE SCHEMA {quote(schema)}")
+
+
+def _create_extension(extension: str) -> str:
+    return f"CREATE EXTENSION IF NOT EXISTS {quote(extension)}"
+
+
+def _create_enum(enum: EnumInfo) -> str:
+    name = qualified(enum.name, enum.schema)
+    labels = ", ".join(quote_literal(label).strip() for label in enum.labels)
+    return _unless(_finds_enum(name), f"CREATE TYPE {name} AS ENUM ({labels})")
+
+
+def _drop_enum(enum: EnumInfo) -> str:
+    name = qualified(enum.name, enum.schema)
+    used = (
+        "SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_type t ON d.refobjid IN (t.oid, t.typarray) "
+        "WHERE d.refclassid = 'pg_catalog.pg_type'::regclass AND d.deptype = 'n' "
+        f"AND t.oid = pg_catalog.to_regtype({quote_literal(name)})"
+    )
+    return _unless(used, f"DROP TYPE IF EXISTS {name}")
+
+
+def _finds_enum(name: str) -> str:
+    return (
+        "SELECT FROM pg_catalog.pg_type WHERE typtype = 'e' "
+        f"AND oid = pg_catalog.to_regtype({quote_literal(name)})"
+    )
+
+
+def _create_table(table: TableInfo, foreign_keys: Sequence[ForeignKeyInfo]) -> str:
+    parts = [_column(column) for column in table.columns]
+    if table.primary_key is not None:
+        parts.append(
+            f"CONSTRAINT {quote(table.primary_key.name)} PRIMARY KEY {_list(table.primary_key.columns)}"
+        )
+    parts.extend(_unique(key) for key in table.uniques)
+    parts.extend(f"CONSTRAINT {quote(check.name)} CHECK ({check.condition})" for check in table.checks)
+    parts.extend(
+        f"CONSTRAINT {quote(exclude.name)} EXCLUDE {exclude.definition}" for exclude in table.excludes
+    )
+    parts.extend(_foreign_key(key) for key in foreign_keys)
+    lines = ",\n".join(f"    {part}" for part in parts)
+    return f"CREATE TABLE IF NOT EXISTS {_table(table)} (\n{lines}\n)"
+
+
+def _column(column: ColumnInfo) -> str:
+    words = [quote(column.name), column.type]
+    if not column.nullable:
+        words.append("NOT NULL")
+    if column.generated is not None:
+        words.append(f"GENERATED ALWAYS AS ({column.generated}) STORED")
+    elif column.identity:
+        words.append(f"GENERATED {column.identity} AS IDENTITY")
+    elif column.default is not None:
+        words.append(f"DEFAULT {column.default}")
+    return " ".join(words)
+
+
+def _unique(key: KeyInfo) -> str:
+    nulls = "" if key.nulls_distinct else " NULLS NOT DISTINCT"
+    return f"CONSTRAINT {quote(key.name)} UNIQUE{nulls} {_list(key.columns)}{_deferral(key)}"
+
+
+def _foreign_key(key: ForeignKeyInfo) -> str:
+    remote = f" {_list(key.remote)}" if key.remote else ""
+    actions = "".join(
+        f" {event} {action}"
+        for event, action in (("ON DELETE", key.on_delete), ("ON UPDATE", key.on_update))
+        if action != "NO ACTION"
+    )
+    return (
+        f"CONSTRAINT {quote(key.name)} FOREIGN KEY {_list(key.columns)} "
+        f"REFERENCES {qualified(key.table, key.schema)}{remote}{actions}{_deferral(key)}"
+    )
+
+
+def _deferral(key: KeyInfo | ForeignKeyInfo) -> str:
+    if key.initially_deferred:
+        return " DEFERRABLE INITIALLY DEFERRED"
+    return " DEFERRABLE" if key.deferrable else ""
+
+
+def _add_foreign_key(table: TableInfo, key: ForeignKeyInfo) -> str:
+    name = _table(table)
+    exists = (
+        f"SELECT FROM pg_catalog.pg_constraint WHERE conrelid = {quote_literal(name)}::regclass "
+        f"AND conname = {quote_literal(key.name)}"
+    )
+    return _unless(exists, f"ALTER TABLE {name} ADD {_foreign_key(key)}")
+
+
+def _create_index(table: TableInfo, index: IndexInfo) -> str:
+    unique = "UNIQUE " if index.unique else ""
+    include = f" INCLUDE {_list(index.include)}" if index.include else ""
+    where = "" if index.where is None else f" WHERE {index.where}"
+    return (
+        f"CREATE {unique}INDEX IF NOT EXISTS {quote(index.name)} ON {_table(table)} "
+        f"USING {index.method} ({', '.join(index.elements)}){include}{where}"
+    )
+
+
+def _comments(table: TableInfo) -> Iterator[str]:
+    name = _table(table)
+    if table.comment is not None:
+        yield f"COMMENT ON TABLE {name} IS {quote_literal(table.comment).strip()}"
+    for column in table.columns:
+        if column.comment is not None:
+            text = quote_literal(column.comment).strip()
+            yield f"COMMENT ON COLUMN {name}.{quote(column.name)} IS {text}"
+
+
+def _list(columns: Iterable[str]) -> str:
+    return f"({', '.join(map(quote, columns))})"
+
+
+def _unless(exists: str, statement: str) -> str:
+    """Return a statement that runs `statement` where the query `exists` finds nothing."""
+    tag = "$do$"
+    while tag in exists or tag in statement:
+        tag = f"{tag[:-1]}_$"
+    return f"DO {tag} BEGIN\n    IF NOT EXISTS ({exists}) THEN\n        {statement};\n    END IF;\nEND {tag}"
