@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 STATE = ".psqlmodel"  # our folder in the data directory: locks, log, socket
 POLL = 0.005  # seconds between two looks at a file
 LOG_LINES = 12  # what an error shows of the server's log
+SMALLEST_ROOM = 1 << 20  # bytes; a server that starts with less can not even write its log
 STOP_PATIENCE = 5.0  # seconds for a server that failed to become ready
 
 
@@ -125,9 +126,16 @@ def wait_until_ready(data: Path, process: subprocess.Popen[bytes], timeout: floa
         else:
             time.sleep(POLL)
             continue
-        raise Failed(
-            f"{what}; its log ends with:\n{tail((data / STATE / 'server.log').read_text(errors='replace'))}"
-        )
+        raise Failed(f"{what}; its log ends with:\n{last_words(data)}")
+
+
+def last_words(data: Path) -> str:
+    """Give the end of the server's log, and what a full disk keeps out of it."""
+    words = tail((data / STATE / "server.log").read_text(errors="replace"))
+    room = shutil.disk_usage(data).free
+    if room < SMALLEST_ROOM:
+        words += f"\n  No space left on device: {room} bytes are free in {data}"
+    return words
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -31,7 +31,7 @@ def wait_until(condition: Callable[[], bool], failure: str) -> None:
 
 
 def user_of(data: Path | None, *, then: str = "sys.stdin.readline()") -> subprocess.Popen[str]:
-    """Start a process that uses a data directory, says so on its first line, and stays until a line is sent to it."""
+    """Start a process that uses a data directory, says so on a line, and stays until a line is sent to it."""
     code = (
         "import sys\n"
         "from psqlmodel.embedded import Server\n"
@@ -39,7 +39,9 @@ def user_of(data: Path | None, *, then: str = "sys.stdin.readline()") -> subproc
         "print(server.pid, server.data, flush=True)\n"
         f"{then}\n"
     )
-    return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
 
 def first_line(process: subprocess.Popen[str]) -> tuple[int, Path]:

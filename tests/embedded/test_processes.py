@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from psqlmodel.embedded import Server
+from psqlmodel.embedded import EmbeddedError, Server
 from psqlmodel.embedded.guardian import status
 
 from .processes import PATIENCE, alive, finish, first_line, kill, user_of, wait_until
@@ -25,7 +25,9 @@ def gone(pid: int, data: Path) -> None:
 
 
 def test_processes_share_a_directory_until_the_last_leaves(tmp_path: Path) -> None:
-    users = [user_of(tmp_path / "data") for _ in range(4)]  # all at once: one starts the server, the others join
+    users = [
+        user_of(tmp_path / "data") for _ in range(4)
+    ]  # all at once: one starts the server, the others join
     pids = {first_line(user)[0] for user in users}
     assert len(pids) == 1
     pid = pids.pop()
@@ -76,11 +78,11 @@ def test_ctrl_c_is_for_the_program_alone() -> None:
         [
             sys.executable,
             "-c",
-            "import sys, time, psycopg2\n"
+            "import sys, psycopg2\n"
             "from psqlmodel.embedded import Server\n"
             "with Server() as server:\n"
-            "    print(server.pid, server.data, flush=True)\n"
             "    try:\n"
+            "        print(server.pid, server.data, flush=True)\n"
             "        sys.stdin.readline()\n"
             "    except KeyboardInterrupt:\n"
             "        psycopg2.connect(server.dsn).close()\n"
@@ -153,8 +155,6 @@ def test_a_starter_that_is_killed_during_its_start_leaves_usable_data(tmp_path: 
 
 
 def test_a_directory_in_use_by_a_foreign_server_is_refused(tmp_path: Path) -> None:
-    from psqlmodel.embedded import EmbeddedError
-
     data = tmp_path / "data"
     with Server(data) as server:
         content = (data / "postmaster.pid").read_text()

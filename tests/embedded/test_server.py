@@ -1,4 +1,4 @@
-"""The embedded server as its users see it: its life, its databases, both drivers, one data directory for many."""
+"""The embedded server as its users see it: its life, databases, both drivers, one directory for many."""
 
 from __future__ import annotations
 
@@ -44,7 +44,6 @@ def test_temporary_server_lives_and_leaves_nothing() -> None:
     ("setting", "value"),
     [
         ("server_encoding", "UTF8"),
-        ("lc_ctype", "C"),
         ("TimeZone", "UTC"),
         ("fsync", "off"),
         ("listen_addresses", ""),
@@ -71,7 +70,9 @@ async def test_both_drivers_take_the_dsn(server: Server, monkeypatch: pytest.Mon
     assert ask(server.dsn, "SELECT current_database()") == "postgres"
 
 
-def test_the_environment_does_not_change_a_new_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_environment_does_not_change_a_new_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PGPORT", "1")
     monkeypatch.setenv("PGDATA", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("LC_ALL", "no_SUCH.locale")
@@ -219,7 +220,7 @@ async def test_asyncpg_takes_the_dsn_of_an_awkward_path(tmp_path: Path) -> None:
         await connection.close()
 
 
-# --- the DSN of an engine -----------------------------------------------------------------------------------------
+# --- the DSN of an engine -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -262,7 +263,8 @@ def test_acquire_with_a_path_keeps_it(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("dsn", "words"), [("embedded://data", "three slashes"), ("postgresql://x", "does not begin with embedded")]
+    ("dsn", "words"),
+    [("embedded://data", "three slashes"), ("postgresql://x", "does not begin with embedded")],
 )
 def test_acquire_refuses(dsn: str, words: str) -> None:
     with pytest.raises(EmbeddedError, match=words):
