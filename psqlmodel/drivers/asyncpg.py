@@ -1,0 +1,445 @@
+"""The asynchronous driver: an asyncpg connection that answers statements with records of wire values.
+
+`connect` makes a `Connection`; `await connection.execute(request)` sends one request and gives its `Rows`. Types that
+are not native travel as text through codecs that cost no query (see `_Raw`). Prepared statements are kept in a
+least-recently-used map of our own, each with the `Shape` of its result.
+
+A cancelled `execute` leaves the connection in doubt: whoever holds it must discard it. Nothing here decides about
+transactions or retries a statement inside one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, NoReturn, cast
+from urllib.parse import urlencode
+from uuid import UUID
+
+import asyncpg
+from asyncpg import exceptions
+
+from psqlmodel.drivers import wire
+from psqlmodel.drivers.failure import make_error
+from psqlmodel.errors import DatabaseError, DataError, ProgrammingError
+from psqlmodel.query.lexing import first_word, is_script, tokens
+from psqlmodel.steps import NO_COLUMNS, Copy, Rows, Shape, Statement
+
+PREPARED_STATEMENTS = 256  # of each connection; each costs the server some 10 to 50 kB
+COPY_CHUNK = 1 << 16
+
+# Commands that give no rows go as a simple query: one trip instead of two.
+_ROWLESS = frozenset(
+    """BEGIN START COMMIT END ROLLBACK ABORT SAVEPOINT RELEASE SET RESET CREATE ALTER DROP TRUNCATE COMMENT GRANT
+    REVOKE LOCK DECLARE CLOSE DO DISCARD LISTEN UNLISTEN NOTIFY ANALYZE VACUUM REFRESH REINDEX CLUSTER DEALLOCATE
+    CHECKPOINT""".split()
+)
+
+
+class _Prepared:
+    """A prepared statement with the shape of its rows and the OIDs of its parameters."""
+
+    __slots__ = ("fetch", "parameters", "shape", "statement")
+
+    def __init__(self, statement: Any) -> None:
+        self.statement = statement
+        self.fetch = statement.fetch
+        self.parameters: tuple[int, ...] = tuple([kind.oid for kind in statement.get_parameters()])
+        attributes = statement.get_attributes()
+        names = tuple([attribute.name for attribute in attributes])
+        self.shape = Shape(names, tuple([attribute.type.oid for attribute in attributes]))
+
+
+class Connection:
+    """One asyncpg connection; used by one task at a time, on the event loop that made it."""
+
+    __slots__ = ("_capacity", "_prepared", "_raw", "_rowless", "pid")
+
+    def __init__(self, raw: Any, *, prepared_statements: bool = True) -> None:
+        self._raw = raw
+        self._capacity = PREPARED_STATEMENTS if prepared_statements else 0
+        self._prepared: OrderedDict[str, _Prepared] = OrderedDict()
+        self._rowless: dict[str, bool] = {}
+        self.pid: int = raw.get_server_pid()
+
+    @property
+    def closed(self) -> bool:
+        """True when the connection is closed or known to be lost."""
+        return bool(self._raw.is_closed())
+
+    @property
+    def in_transaction(self) -> bool:
+        """True when a transaction is open."""
+        return not self._raw.is_closed() and bool(self._raw.is_in_transaction())
+
+    async def execute(self, request: Statement | Copy) -> Rows:
+        """Send one request and return its rows.
+
+        Raises a `DatabaseError` of the class that its SQLSTATE names; a cancellation passes through, and the
+        connection must then be discarded.
+        """
+        try:
+            if request.prelude:
+                await self._raw.execute(request.prelude)
+            if isinstance(request, Copy):
+                return await self._copy(request)
+            if not request.args and self._is_rowless(request):
+                return Rows((), NO_COLUMNS, _count(await self._raw.execute(request.text)))
+            return await self._statement(request)
+        except (exceptions.PostgresError, exceptions.InterfaceError, exceptions.InternalClientError) as error:
+            self._fail(error, request)
+        except (OSError, UnicodeError) as error:  # TimeoutError is an OSError
+            self._fail(error, request)
+
+    async def reset(self) -> None:
+        """Roll back what is open, so that the connection can be given to someone else."""
+        if self._raw.is_in_transaction():
+            await self._raw.execute("ROLLBACK")
+
+    async def close(self) -> None:
+        """Close the connection in order; the server rolls back what is open."""
+        self._prepared.clear()
+        await self._raw.close(timeout=2)  # seconds: a peer that does not answer is not worth more
+
+    def terminate(self) -> None:
+        """Close the connection at once, without a word to the server."""
+        self._prepared.clear()
+        self._raw.terminate()
+
+    # --- statements ---
+
+    async def _statement(self, request: Statement) -> Rows:
+        prepared = self._prepared.get(request.text)
+        if prepared is None:
+            prepared = await self._prepare(request)
+        else:
+            self._prepared.move_to_end(request.text)
+        args = request.args
+        if not request.prepare and args:
+            text, args = adapt(request.text, args, prepared.parameters)
+            if text != request.text:
+                return await self._statement(Statement(text, args, prepare=False, purpose=request.purpose))
+        try:
+            data = await prepared.fetch(*args)
+        except exceptions.InvalidCachedStatementError as error:
+            return await self._again(request, error)
+        except exceptions.OutdatedSchemaCacheError as error:
+            return await self._again(request, error)
+        return Rows(data, prepared.shape, _count(prepared.statement.get_statusmsg()))
+
+    async def _prepare(self, request: Statement) -> _Prepared:
+        if not (request.prepare and self._capacity):
+            return _Prepared(await self._raw.prepare(request.text, name=""))
+        prepared = _Prepared(await self._raw.prepare(request.text))
+        self._prepared[request.text] = prepared
+        if len(self._prepared) > self._capacity:
+            self._prepared.popitem(last=False)  # asyncpg closes it on the server with the next one
+        return prepared
+
+    async def _again(self, request: Statement, error: Exception) -> Rows:
+        """Send it once more with a new plan: the table has changed. Inside a transaction that is not possible."""
+        self._prepared.pop(request.text, None)
+        if request.prelude:
+            await self._raw.execute(f"ROLLBACK;{request.prelude}")  # ours, and empty: it began with this statement
+        elif self._raw.is_in_transaction():
+            raise error
+        prepared = await self._prepare(request)
+        data = await prepared.fetch(*request.args)
+        return Rows(data, prepared.shape, _count(prepared.statement.get_statusmsg()))
+
+    def _is_rowless(self, request: Statement) -> bool:
+        text = request.text
+        known = self._rowless.get(text)
+        if known is None:
+            known = first_word(text) in _ROWLESS or (not request.prepare and ";" in text and is_script(text))
+            if len(self._rowless) >= 4 * PREPARED_STATEMENTS:
+                self._rowless.clear()
+            self._rowless[text] = known
+        return known
+
+    # --- COPY ---
+
+    async def _copy(self, request: Copy) -> Rows:
+        schema, table = _path(request.table)
+        source = _chunks(request)
+        status = await self._raw.copy_to_table(
+            table, source=source, columns=[_bare(name) for name in request.columns], schema_name=schema
+        )
+        return Rows((), NO_COLUMNS, _count(status))
+
+    # --- errors ---
+
+    def _fail(self, error: Exception, request: Statement | Copy) -> NoReturn:
+        text = request.text if isinstance(request, Statement) else f"COPY {request.table} FROM STDIN"
+        if isinstance(error, OSError) and not self.closed:
+            self.terminate()  # a time-out leaves it in doubt, and asyncpg does not always notice
+        raise our_error(error, text, self.closed) from error
+
+
+def _count(status: str) -> int:
+    tail = status.rpartition(" ")[2]
+    return int(tail) if tail.isdigit() else 0
+
+
+async def _chunks(request: Copy) -> AsyncIterator[bytes]:
+    pieces: list[str] = []
+    length = 0
+    for line in wire.copy_lines(request.records):
+        pieces.append(line)
+        length += len(line)
+        if length >= COPY_CHUNK:
+            yield "".join(pieces).encode()
+            pieces.clear()
+            length = 0
+    if pieces:
+        yield "".join(pieces).encode()
+
+
+def _path(table: str) -> tuple[str | None, str]:
+    """Split a quoted, qualified table name, since asyncpg quotes names itself."""
+    schema, separator, name = table.rpartition('"."')
+    if not separator:
+        return None, _bare(table)
+    return _bare(schema + '"'), _bare('"' + name)
+
+
+def _bare(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name[:1] == '"' else name
+
+
+# --- arguments of SQL that users write ----------------------------------------------------------------------------
+
+
+def adapt(text: str, args: Sequence[Any], oids: Sequence[int]) -> tuple[str, Sequence[Any]]:
+    """Return text and arguments so that they mean what the same literals mean.
+
+    The server calls a parameter of no known type `text`, and asyncpg refuses a number for it: `$1` becomes
+    `$1::int4`. A text for a parameter of another type becomes `$1::text::date`, as a literal would be read.
+    """
+    casts: dict[int, str] = {}
+    values = list(args)
+    for position, (value, oid) in enumerate(zip(args, oids, strict=False)):
+        kind = type(value)
+        if kind is str and oid in _NOT_TEXT:
+            casts[position] = f"::text::{_NOT_TEXT[oid]}"
+        elif oid == _TEXT and kind is not str and value is not None:
+            casts[position], values[position] = _literal(value)
+        elif kind is datetime:
+            values[position] = _moment(value, oid)
+        elif kind is float and oid == _NUMERIC:
+            values[position] = Decimal(repr(value))
+    return (_with_casts(text, casts) if casts else text), values
+
+
+_TEXT, _NUMERIC, _TIMESTAMP, _TIMESTAMPTZ = 25, 1700, 1114, 1184
+_CHARACTERS = frozenset({19, 25, 1042, 1043})
+_NOT_TEXT: dict[int, str] = {
+    oid: name for oid, (name, _) in wire.NATIVE.items() if oid not in _CHARACTERS
+} | {array: f"{name}[]" for name, array in (wire.NATIVE | wire.TEXTUAL).values() if array}
+
+
+def _literal(value: Any) -> tuple[str, Any]:
+    """Return the cast for a value whose parameter has no type, and the value to send."""
+    kind = type(value)
+    if kind is int:
+        return ("::int4" if -(2**31) <= value < 2**31 else "::int8" if -(2**63) <= value < 2**63 else "::numeric"), value
+    if kind is float:
+        return "::numeric", Decimal(repr(value))
+    if kind is datetime:
+        return ("::timestamp" if value.tzinfo is None else "::timestamptz"), value
+    if kind is time:
+        return ("::time" if value.tzinfo is None else "::timetz"), value
+    name = _LITERALS.get(kind)
+    return ("", wire.to_text(value)) if name is None else (name, value)
+
+
+_LITERALS: dict[type, str] = {
+    bool: "::bool",
+    Decimal: "::numeric",
+    date: "::date",
+    timedelta: "::interval",
+    UUID: "::uuid",
+    bytes: "::bytea",
+}
+
+
+def _moment(value: datetime, oid: int) -> datetime:
+    """Return the datetime as the server at UTC would read the literal of it."""
+    if oid == _TIMESTAMPTZ and value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
+    if oid == _TIMESTAMP and value.tzinfo is not None:
+        return wire.utc_naive(value)
+    return value
+
+
+def _with_casts(text: str, casts: dict[int, str]) -> str:
+    pieces: list[str] = []
+    for kind, piece in tokens(text):
+        pieces.append(piece + casts.get(int(piece[1:]) - 1, "") if kind == "dollar" else piece)
+    return "".join(pieces)
+
+
+# --- connecting ---------------------------------------------------------------------------------------------------
+
+
+class _Raw(asyncpg.Connection):
+    """asyncpg's connection, taught to carry every type that is not native as text, without asking the server.
+
+    asyncpg looks up types that it does not know by a query (a slow one), on every connection anew. Here built-in
+    arrays are declared from our table and all others (enums, composites, ranges, their arrays, extension types)
+    travel as text, so that both drivers give the same values.
+    """
+
+    async def _introspect_types(self, typeoids: Any, timeout: Any) -> Any:
+        declare_text(self, [(oid, f"type_{oid}") for oid in typeoids if oid >= wire.FIRST_USER_OID])
+        return _ARRAYS, _NoStatement
+
+
+class _NoStatement:
+    """What `_introspect_types` must name as its statement: none that could have replaced the prepared one."""
+
+    name = "none"
+
+
+def declare_text(raw: Any, types: list[tuple[int, str]]) -> None:
+    """Let these types travel as text on this connection."""
+    settings = raw._protocol.get_settings()
+    for oid, name in types:
+        settings.add_python_codec(oid, name, "pg_catalog", (), "scalar", wire.to_text, str, "text")
+    settings.register_data_types(_ARRAYS)  # a new codec empties asyncpg's cache of them
+
+
+def _array_record(element: int, name: str, array: int) -> dict[str, Any]:
+    """Return the description of an array type as asyncpg's query would have given it."""
+    return {
+        "oid": array,
+        "ns": "pg_catalog",
+        "name": f"_{name}",
+        "kind": b"b",
+        "basetype": None,
+        "elemtype": element,
+        "elemdelim": wire.array_delimiter(element),
+        "range_subtype": None,
+        "attrtypoids": None,
+        "attrnames": None,
+        "depth": 0,
+        "basetype_name": None,
+        "elemtype_name": name,
+        "range_subtype_name": None,
+    }
+
+
+_ARRAYS = [
+    _array_record(oid, name, array) for oid, (name, array) in (wire.NATIVE | wire.TEXTUAL).items() if array
+]
+_TEXT_TYPES = [(oid, name) for oid, (name, _) in wire.TEXTUAL.items()]
+
+
+def _float4(value: Any) -> str:
+    return repr(float(value))
+
+
+async def connect(
+    dsn: dict[str, str],
+    *,
+    settings: dict[str, str] | None = None,
+    prepared_statements: bool = True,
+    connect_timeout: float | None = None,
+) -> Connection:
+    """Open a connection.
+
+    `dsn` holds libpq's connection parameters, `settings` the server's (`TimeZone`, `statement_timeout`, …),
+    `connect_timeout` is in seconds. Raises `ConnectionLost` when the server can't be reached and another
+    `DatabaseError` when it refuses.
+    """
+    try:
+        raw = await asyncpg.connect(
+            "postgresql://?" + urlencode(_parameters(dsn)),
+            timeout=connect_timeout if connect_timeout is not None else 60,
+            statement_cache_size=0,  # ours knows shapes; and asyncpg then survives PgBouncer
+            connection_class=_Raw,
+            server_settings={"DateStyle": "ISO", **(settings or {})} if prepared_statements else None,
+        )
+    except (exceptions.PostgresError, exceptions.InterfaceError, OSError, ValueError) as error:
+        raise connect_error(error) from error
+    declare_text(raw, _TEXT_TYPES)
+    # Binary float4 would be 1.10000002384…; its text is the shortest that means the same: 1.1.
+    raw._protocol.get_settings().add_python_codec(
+        700, "float4", "pg_catalog", (), "scalar", _float4, float, "text"
+    )
+    raw._protocol.get_settings().register_data_types(_ARRAYS)
+    connection = Connection(raw, prepared_statements=prepared_statements)
+    if not prepared_statements:
+        for name, value in (settings or {}).items():
+            await connection.execute(Statement("SELECT set_config($1, $2, false)", (name, value), prepare=False))
+    return connection
+
+
+# What libpq calls by another name or does not send to the server.
+_RENAMED = {"dbname": "database"}
+_LIBPQ_ONLY = frozenset(
+    """connect_timeout client_encoding fallback_application_name keepalives keepalives_idle keepalives_interval
+    keepalives_count tcp_user_timeout hostaddr channel_binding gssencmode load_balance_hosts""".split()
+)
+
+
+def _parameters(dsn: dict[str, str]) -> dict[str, str]:
+    return {_RENAMED.get(key, key): value for key, value in dsn.items() if key not in _LIBPQ_ONLY}
+
+
+# --- errors -------------------------------------------------------------------------------------------------------
+
+
+def our_error(error: Exception, statement: str, lost: bool) -> DatabaseError | Exception:
+    """Return the error to raise for what asyncpg raised; `lost` says that the connection is closed."""
+    if isinstance(error, exceptions.PostgresError) and error.sqlstate and _reported(error):
+        return _server_error(error, statement)
+    if isinstance(error, UnicodeError | exceptions.DataError):
+        message = "an argument does not fit its parameter's type"
+        ours: DatabaseError = DataError(f"{message} ({_argument(error)})", sqlstate="22000", statement=statement)
+    elif lost or isinstance(error, OSError):
+        ours = make_error("the connection to the server is lost", sqlstate=None, statement=statement)
+    elif isinstance(error, exceptions.PostgresError):
+        ours = make_error(str(error), sqlstate=error.sqlstate, statement=statement)
+    else:
+        ours = ProgrammingError(str(error).partition("\n")[0], statement=statement)
+    error.args = (str(ours),)
+    error.__cause__ = error.__context__ = None  # the codec's own error, which quotes the value
+    return ours
+
+
+def _reported(error: exceptions.PostgresError) -> bool:
+    """Tell whether the server reported it; asyncpg uses the same classes for its own refusals."""
+    return getattr(error, "severity", None) is not None
+
+
+def _argument(error: BaseException) -> str:
+    """Return which argument asyncpg refused: `$2`. The rest of its message holds the value."""
+    marker = str(error).partition("query argument ")[2].partition(":")[0]
+    return f"argument {marker}" if marker[:1] == "$" else type(error).__name__
+
+
+def _server_error(error: exceptions.PostgresError, statement: str) -> DatabaseError:
+    fields = cast(Any, error)
+    ours = make_error(
+        fields.message or str(error),
+        sqlstate=fields.sqlstate,
+        statement=statement,
+        schema=fields.schema_name,
+        table=fields.table_name,
+        column=fields.column_name,
+        constraint=fields.constraint_name,
+        detail=fields.detail,
+        hint=fields.hint,
+    )
+    fields.args, fields.detail, fields.hint = (str(ours),), None, None  # printed in tracebacks as the cause
+    return ours
+
+
+def connect_error(error: Exception) -> DatabaseError:
+    """Return the error to raise for a connection that could not be made."""
+    sqlstate = getattr(error, "sqlstate", None)
+    message = " ".join(str(error).split()) or "the server did not answer in time"
+    return make_error(f"can't connect: {message}", sqlstate=sqlstate)

@@ -1,0 +1,108 @@
+"""The accounts of a pool: which connections are idle, who waits, how many may still be made.
+
+Pure: no lock, no clock, no connection is opened or closed here. A pool asks and then does the work; both pools
+(`psqlmodel.drivers.pool`, threads and tasks) keep one `Slots`. Waiters are served in the order they came; idle
+connections are taken last in, first out, so that a quiet pool lets most of its connections age and be closed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+C = TypeVar("C")
+W = TypeVar("W")
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatus:
+    """How a pool stands: connections open, idle and in use, callers waiting, connections at most."""
+
+    size: int
+    idle: int
+    in_use: int
+    waiting: int
+    max_size: int
+
+
+class Entry(Generic[C]):
+    """A connection of the pool with the times (monotonic seconds) of its making and of its last return."""
+
+    __slots__ = ("connection", "created", "returned")
+
+    def __init__(self, connection: C, now: float) -> None:
+        self.connection = connection
+        self.created = now
+        self.returned = now
+
+
+class Slots(Generic[C, W]):
+    """The accounts of one pool. A slot is the right to one connection: it is idle, in use, or being connected."""
+
+    __slots__ = ("closed", "idle", "keep", "max_idle", "max_lifetime", "max_size", "used", "waiters")
+
+    def __init__(self, keep: int, max_size: int, max_idle: float, max_lifetime: float) -> None:
+        self.keep = keep
+        self.max_size = max_size
+        self.max_idle = max_idle
+        self.max_lifetime = max_lifetime
+        self.idle: list[Entry[C]] = []
+        self.used = 0
+        self.waiters: deque[W] = deque()
+        self.closed = False
+
+    def take_idle(self) -> Entry[C] | None:
+        """Take the connection that was returned last, if one is idle."""
+        if not self.idle:
+            return None
+        self.used += 1
+        return self.idle.pop()
+
+    def may_connect(self) -> bool:
+        """Reserve a slot for a new connection, if there is one left."""
+        if self.used + len(self.idle) >= self.max_size:
+            return False
+        self.used += 1
+        return True
+
+    def give_back(self, entry: Entry[C]) -> W | None:
+        """Take a connection back; returns the waiter that it goes to instead, its slot included."""
+        if self.waiters:
+            return self.waiters.popleft()
+        self.used -= 1
+        self.idle.append(entry)
+        return None
+
+    def give_up(self) -> W | None:
+        """Give a slot up, its connection being gone; returns the waiter that may connect in its place."""
+        if self.waiters and not self.closed:
+            return self.waiters.popleft()
+        self.used -= 1
+        return None
+
+    def expired(self, entry: Entry[C], now: float) -> bool:
+        """Tell whether a connection is too old to be used again."""
+        return now - entry.created > self.max_lifetime
+
+    def take_surplus(self, now: float) -> list[Entry[C]]:
+        """Take the idle connections out that nobody has needed for long; the caller closes them."""
+        surplus: list[Entry[C]] = []
+        while len(self.idle) + self.used > self.keep and self.idle:
+            if now - self.idle[0].returned <= self.max_idle:
+                break
+            surplus.append(self.idle.pop(0))
+        return surplus
+
+    def close(self) -> tuple[list[Entry[C]], list[W]]:
+        """Close the accounts; returns the idle connections to close and the waiters to tell."""
+        self.closed = True
+        entries, self.idle = self.idle, []
+        waiters = list(self.waiters)
+        self.waiters.clear()
+        return entries, waiters
+
+    def status(self) -> PoolStatus:
+        """Return how the pool stands."""
+        idle = len(self.idle)
+        return PoolStatus(self.used + idle, idle, self.used, len(self.waiters), self.max_size)
