@@ -1,0 +1,78 @@
+"""json and jsonb: Python values as JSON text, decoded at first access.
+
+Refused are what JSON or PostgreSQL has no form for: NaN, infinities, NUL characters, objects that are not JSON.
+"""
+
+from __future__ import annotations
+
+import json as _json
+import re
+from typing import Any
+
+from psqlmodel.errors import InvalidValueError
+from psqlmodel.types.pgtype import PgType, kind_of, pgtype
+
+# Made once: json.dumps with options builds a new encoder at every call.
+_encode = _json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=True
+).encode
+_load = _json.JSONDecoder().decode
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def _json_type(name: str, oid: int, array_oid: int) -> PgType[Any]:
+    def dump(value: Any) -> Any:
+        return None if value is None else _dump(name, value)
+
+    return pgtype(name, object, dump, load=_load, oid=oid, array_oid=array_oid, mutable=True, lazy=True)
+
+
+def _dump(name: str, value: Any) -> str:
+    try:
+        text = _encode(value)
+    except TypeError as error:
+        raise InvalidValueError(_unserializable(name, value, error)) from None
+    except ValueError as error:
+        reason = (
+            "contains itself" if "ircular" in str(error) else "contains NaN or an infinity, which JSON lacks"
+        )
+        raise InvalidValueError(f"{name}: the value {reason}") from None
+    except RecursionError:
+        raise InvalidValueError(f"{name}: the value is nested too deeply") from None
+    if "\\u0000" in text and _NUL.search(text):
+        raise InvalidValueError(f"{name}: a text contains a NUL character, which PostgreSQL can't store")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InvalidValueError(
+                f"{name}: a text contains a lone surrogate, which UTF-8 has no form for"
+            ) from None
+    return text
+
+
+def _unserializable(name: str, value: Any, error: TypeError) -> str:
+    culprit = _find(value)
+    if culprit is None:
+        return f"{name}: {error}"
+    return (
+        f"{name} can't hold a {kind_of(culprit)}: JSON has objects, lists, texts, numbers, booleans and null"
+    )
+
+
+def _find(value: Any) -> Any:
+    # The first object inside that JSON has no form for; only looked for when the encoder has failed.
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str | int | float | bool | None):
+                return key
+            if (culprit := _find(item)) is not None:
+                return culprit
+        return None
+    if isinstance(value, list | tuple):
+        return next((culprit for item in value if (culprit := _find(item)) is not None), None)
+    return None if isinstance(value, str | int | float | bool | None) else value
+
+
+json = _json_type("json", 114, 199)
+jsonb = _json_type("jsonb", 3802, 3807)
