@@ -14,6 +14,7 @@ costs nothing. Nothing here sends a request: what is missing is asked of the uni
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from psqlmodel.errors import NotLoadedError
@@ -100,12 +101,13 @@ TRANSIENT: Final = _Transient()
 class State:
     """The state of one instance that is pending, modified, deleted, or detached with modifications."""
 
-    __slots__ = ("mapper", "original", "status", "unit")
+    __slots__ = ("batch", "mapper", "original", "status", "unit")
 
-    def __init__(self, unit: Unit | None, mapper: Mapper, status: str) -> None:
+    def __init__(self, unit: Unit | None, mapper: Mapper, status: str, batch: Batch | None = None) -> None:
         self.unit = unit
         self.mapper = mapper
         self.status = status
+        self.batch = batch
         self.original: dict[str, Any] = {}
 
     def write(self, obj: PSQLModel, key: str, value: Any) -> None:
@@ -144,9 +146,14 @@ class Clean:
     def status(self) -> str:
         return PERSISTENT if self.unit is not None else DETACHED
 
+    @property
+    def batch(self) -> Batch | None:
+        """The result that its instances came from together, where there is one."""
+        return None
+
     def own(self, obj: PSQLModel) -> State:
         """Give `obj` a state of its own, known to the unit of work, and return it."""
-        state = State(self.unit, self.mapper, self.status)
+        state = State(self.unit, self.mapper, self.status, self.batch)
         set_state(obj, state)
         if self.unit is not None:
             self.unit.track(obj, state)
@@ -160,6 +167,24 @@ class Clean:
 
     def before_change(self, obj: PSQLModel, key: str, old: Any) -> None:
         self.own(obj).before_change(obj, key, old)
+
+
+class Batch(Clean):
+    """The state of the unmodified instances of one class that one result brought.
+
+    What one of them lacks is loaded for all: `members` are weak references to them.
+    """
+
+    __slots__ = ("members",)
+
+    def __init__(self, unit: Unit | None, mapper: Mapper) -> None:
+        super().__init__(unit, mapper)
+        self.members: list[weakref.ref[Any]] = []
+
+    @property
+    def batch(self) -> Batch | None:
+        """The result itself."""
+        return self
 
 
 def _raw_or_unset(values: dict[str, Any], key: str) -> Any:
