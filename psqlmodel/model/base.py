@@ -42,10 +42,11 @@ class ModelMeta(type):
                 if key in cls.__fields__ or key == "__mapper__"
                 else f"{cls.__name__} has no attribute {key!r}"
             )
-        found = mapper.attributes.get(key) or mapper.relations.get(key)
-        if found is None:
-            raise AttributeError(mapper.no_attribute(key))
-        return found
+        if key in mapper.attributes:
+            return mapper.attributes[key]
+        if key in mapper.relations:
+            return mapper.relations[key]
+        raise AttributeError(mapper.no_attribute(key))
 
     def __dir__(cls) -> list[str]:
         mapper = cls.__dict__.get("__mapper__")

@@ -125,8 +125,8 @@ class Column(ColumnExpression[T]):
         self.generated = generated
         self.foreign_key: ForeignKey | None = None
         if foreign_key is not None:
-            target = foreign_key if isinstance(foreign_key, str) else _spelled(foreign_key)
-            self.foreign_key = ForeignKey.to(target, on_delete=on_delete, on_update=on_update)
+            table, remote = _target(foreign_key)
+            self.foreign_key = ForeignKey((), table, remote, on_delete=on_delete, on_update=on_update)
         elif on_delete or on_update:
             raise MappingError("on_delete and on_update belong to a column with a foreign_key")
 
@@ -138,7 +138,7 @@ class Column(ColumnExpression[T]):
         ColumnExpression.__init__(bound, source, self.name or key, key, type)
         bound.nullable = nullable
         if self.foreign_key is not None:
-            bound.foreign_key = self.foreign_key.of(bound.name)
+            bound.foreign_key = held_by(self.foreign_key, (self.name or key,))
         return bound
 
     def has_default(self) -> bool:
@@ -170,6 +170,20 @@ class Column(ColumnExpression[T]):
 def type_of_column(column: Column[Any]) -> type[Column[Any]]:
     """Return the class of a column; a name apart because `Column` has a parameter called `type`."""
     return type(column)
+
+
+def held_by(key: ForeignKey, columns: Sequence[str]) -> ForeignKey:
+    """Return the same foreign key with these columns, by their database names."""
+    return ForeignKey(
+        columns,
+        key.table,
+        key.remote,
+        on_delete=key.on_delete,
+        on_update=key.on_update,
+        deferrable=key.deferrable,
+        initially_deferred=key.initially_deferred,
+        name=key.name,
+    )
 
 
 class Relation(Generic[T]):
@@ -250,8 +264,14 @@ def _check_defaults(default: Any, factory: Any, server: str | None, generated: s
         raise MappingError("a generated column has no default: the database computes its value")
 
 
-def _spelled(column: ColumnExpression[Any]) -> str:
-    source = column.source
-    if not isinstance(source, TableSource):
+def _target(foreign_key: str | ColumnExpression[Any]) -> tuple[str, tuple[str, ...]]:
+    """Return table and columns of `"users.id"`, `"schema.users.id"`, `"users"` (its primary key) or `User.id`."""
+    if isinstance(foreign_key, str):
+        table, _, column = foreign_key.rpartition(".")
+        if not all(foreign_key.split(".")):
+            raise MappingError(f'foreign_key={foreign_key!r} must name table and column: "users.id"')
+        return (table, (column,)) if table else (column, ())
+    source = foreign_key.source
+    if not isinstance(source, TableSource) or foreign_key.name is None:
         raise MappingError("foreign_key= must be a column of a table")
-    return ".".join(part for part in (source.schema, source.name, column.name) if part)
+    return (f"{source.schema}.{source.name}" if source.schema else source.name), (foreign_key.name,)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from psqlmodel.errors import MappingError, NotMappedError
 from psqlmodel.model.constraints import Constraint, ForeignKey, Index
-from psqlmodel.model.fields import Column
+from psqlmodel.model.fields import Column, held_by
 from psqlmodel.model.naming import did_you_mean
-from psqlmodel.model.state import Clean, Instance, Raw
+from psqlmodel.model.state import Clean, Instance, Raw, raw_name
 from psqlmodel.query.expression import TableSource
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Mapper:
         self.name = cls.__name__
         self.source = source
         self.table = source.name
+        self.qualified = str(source.shape)
         self.schema = source.schema
         self.attributes = attributes
         self.declared = declared
@@ -57,6 +58,8 @@ class Mapper:
         self.defaults = tuple(c for c in self.columns if c.has_default())
         self.relations: dict[str, RelationInfo] = {}
         self.hidden: dict[str, RelationInfo] = {}
+        self._link_tables: frozenset[str] | None = None
+        self.loaders: dict[Any, Any] = {}  # generated functions by what they load; see codegen
         # What a loader makes before it becomes an instance: the same memory layout without `__setattr__`.
         self.twin = type(cls.__name__, (Instance,), {"__module__": cls.__module__, "__qualname__": cls.__qualname__})
         self.detached = Clean(None, self)
@@ -87,7 +90,7 @@ class Mapper:
         Raises `MappingError` where there is none.
         """
         name = named if isinstance(named, str) else getattr(named, "key", None)
-        found = self.attributes.get(name) or self.by_name.get(name) if name is not None else None
+        found = None if name is None else self.attributes.get(name, self.by_name.get(name))
         if found is None:
             raise MappingError(f"{self.name} has no column {named!r}{did_you_mean(str(name), self.attributes)}")
         return found
@@ -99,7 +102,7 @@ class Mapper:
                 yield column.foreign_key
         for constraint in self.constraints:
             if isinstance(constraint, ForeignKey):
-                yield constraint.of(*(self.column(named).name for named in constraint.columns))
+                yield held_by(constraint, [self.column(named).name or "" for named in constraint.columns])
 
     def all_relations(self) -> Iterator[RelationInfo]:
         """Give the declared relations and the hidden ones that opposite sides need."""
@@ -130,6 +133,22 @@ class Mapper:
             obj._state.before_change(obj, key, Raw(wire))
         obj.__dict__[key] = value
         return value
+
+    def put_raw(self, obj: PSQLModel, key: str, wire: Any) -> None:
+        """Give `key` its raw value; it is handed out at the next access."""
+        obj.__dict__[raw_name(key)] = wire
+
+    def drop_raw(self, obj: PSQLModel, key: str) -> None:
+        """Forget the raw value of `key`."""
+        obj.__dict__.pop(raw_name(key), None)
+
+    @property
+    def link_tables(self) -> frozenset[str]:
+        """The link tables of its many-to-many relations, as queries spell them."""
+        if self._link_tables is None:
+            links = [relation.link_table for relation in self.relations.values()]
+            self._link_tables = frozenset(name for name in links if name is not None)
+        return self._link_tables
 
     def unlink_changed_key(self, obj: PSQLModel, key: str) -> None:
         """Forget loaded to-one relations whose key column `key` no longer names the loaded object."""

@@ -64,6 +64,14 @@ class RelationInfo(RelationPath):
     def local_keys(self) -> tuple[str, ...]:
         return tuple(column.key for column in self.local)
 
+    @property
+    def link_table(self) -> str | None:
+        """The link table of a many-to-many relation, as queries spell it; None for other relations."""
+        if self.declared.secondary is None:
+            return None
+        link = self.secondary[0]
+        return str(getattr(link, "__source__", link).shape)
+
     # --- values --------------------------------------------------------------------------------------------------
 
     def empty(self, obj: PSQLModel) -> Any:

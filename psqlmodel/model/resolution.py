@@ -45,7 +45,7 @@ class Resolution:
         self.outgoing = outgoing
         self.foreign_key = foreign_key
         self.secondary = secondary
-        self.to_primary_key = self.remote == target.primary_key
+        self.to_primary_key = [c.key for c in remote] == [c.key for c in target.primary_key]
 
 
 def resolve(relation: RelationInfo) -> Resolution:

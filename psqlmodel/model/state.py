@@ -61,9 +61,10 @@ def raw_name(key: str) -> str:
 class Unit(Protocol):
     """What states ask of the unit of work that they belong to."""
 
-    def track(self, obj: Any, state: State) -> None: ...
+    closed: bool
+    identity: Any
 
-    def watch(self, obj: Any, key: str, wire: Any) -> None: ...
+    def track(self, obj: Any, state: State) -> None: ...
 
     def load_missing(self, obj: Any, key: str) -> Any: ...
 
@@ -87,9 +88,6 @@ class _Transient:
             mapper.relations[key].assign(obj, value)
         else:
             mapper.write_other(obj, key, value)
-
-    def erase(self, obj: PSQLModel, key: str) -> None:
-        obj.__dict__.pop(key, None)
 
     def before_change(self, obj: PSQLModel, key: str, old: Any) -> None:
         """Nothing to remember: no database row stands behind the instance."""

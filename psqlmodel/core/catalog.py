@@ -1,0 +1,142 @@
+"""Catalog: what the columns of the tables really are, read once for each table and engine.
+
+A model's type that was only inferred from an annotation is a guess; the database knows. `ensure` yields one
+statement of the purpose "catalog" for all tables that are not known yet, and none where all are. A table that does
+not exist is not remembered: the types stay the model's, and the statement that uses it fails by itself. It must not
+decide what is done with the types.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from psqlmodel.model.mapper import Mapper
+from psqlmodel.query.expression import ColumnExpression, TableSource
+from psqlmodel.query.quoting import qualified
+from psqlmodel.schema.description import TypeInfo
+from psqlmodel.schema.inspect import TYPE_FIELDS, TYPES_UNDER_WANTED, types_from
+from psqlmodel.steps import Statement, Steps
+from psqlmodel.types import PgType, from_catalog, resolve
+
+Key: TypeAlias = tuple[str | None, str]
+Columns: TypeAlias = dict[str, PgType[Any]]
+
+# The search path decides which table an unqualified name is: to_regclass follows it, and gives NULL for none.
+# Rows with a number are columns of that table (from 1), those of number 0 are types.
+_COLUMNS_AND_TYPES = f"""
+WITH RECURSIVE columns AS (
+    SELECT r.number, a.attname, a.atttypid
+    FROM unnest($1::text[]) WITH ORDINALITY AS r (name, number)
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = pg_catalog.to_regclass(r.name)
+    WHERE a.attnum > 0 AND NOT a.attisdropped
+), wanted AS (SELECT DISTINCT c.atttypid AS oid FROM columns c), types AS ({TYPES_UNDER_WANTED})
+SELECT 0::int8, {TYPE_FIELDS} FROM types t
+UNION ALL
+SELECT c.number, c.atttypid, c.attname::text, NULL, NULL, NULL, NULL, NULL, NULL FROM columns c
+"""  # noqa: S608 (constants)
+
+
+class Catalog:
+    """The actual column types of the tables that one engine's database has; shared by its sessions and threads.
+
+    Unqualified names are looked up on the search path of the first connection that asks.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tables: dict[Key, Columns] = {}
+        self._types: dict[tuple[Key, str | None, PgType[Any]], PgType[Any]] = {}
+        self._generation = 0
+
+    def ensure(self, tables: Iterable[Mapper | TableSource]) -> Steps[None]:
+        """Read the column types of those tables that are not known yet, in one statement.
+
+        yield from catalog.ensure([User.__mapper__])
+        """
+        missing = self.missing(tables)
+        if not missing:
+            return
+        generation = self._generation
+        names = [qualified(name, schema) for schema, name in missing]
+        rows = yield Statement(_COLUMNS_AND_TYPES, [names], purpose="catalog")
+        self._remember(generation, _by_table(missing, rows.data))
+
+    def missing(self, tables: Iterable[Mapper | TableSource]) -> list[Key]:
+        """Return the keys (schema, name) of those tables that are not known yet."""
+        known = self._tables
+        keys = dict.fromkeys(_key(table) for table in tables)
+        return [key for key in keys if key not in known]
+
+    def type_of(self, column: ColumnExpression[Any]) -> PgType[Any]:
+        """Return the type that a column has in the database, or the model's where the table is not known.
+
+        It is a `psqlmodel.query` type function: `compile(query, types=catalog.type_of)`.
+        """
+        origin = column.origin
+        declared = origin.type
+        assert declared is not None
+        source = origin.source
+        if not isinstance(source, TableSource):
+            return declared
+        key = ((source.schema, source.name), origin.name, declared)
+        return self._types.get(key) or self._resolve(key)
+
+    def actual(self, table: Mapper | TableSource) -> Mapping[str, PgType[Any]]:
+        """Return the database's types by column name, of all columns of the table; empty where it is not known."""
+        return MappingProxyType(self._tables.get(_key(table), {}))
+
+    def invalidate(self) -> None:
+        """Forget everything, because tables may have changed: it is read again when it is needed."""
+        with self._lock:
+            self._generation += 1
+            self._tables = {}
+            self._types = {}
+
+    def _remember(self, generation: int, found: dict[Key, Columns]) -> None:
+        with self._lock:
+            if generation == self._generation:  # else it was read before the change that made it invalid
+                self._tables.update(found)
+
+    def _resolve(self, key: tuple[Key, str | None, PgType[Any]]) -> PgType[Any]:
+        table, name, declared = key
+        with self._lock:
+            columns = self._tables.get(table)
+            if columns is None:
+                return declared
+            actual = columns.get(name or "")
+            resolved = declared if actual is None else resolve(declared, actual)
+            self._types[key] = resolved
+            return resolved
+
+
+def _key(table: Mapper | TableSource) -> Key:
+    source = table.source if isinstance(table, Mapper) else table
+    return source.schema, source.name
+
+
+def _by_table(keys: Sequence[Key], rows: Sequence[Sequence[Any]]) -> dict[Key, Columns]:
+    types = types_from(row[1:] for row in rows if row[0] == 0)
+    made: dict[int, PgType[Any]] = {}
+    found: dict[Key, Columns] = {}
+    for row in rows:
+        if row[0] != 0:
+            number, oid, name = row[:3]
+            if oid not in made:
+                made[oid] = _type(types[oid])
+            found.setdefault(keys[number - 1], {})[name] = made[oid]
+    return found
+
+
+def _type(info: TypeInfo) -> PgType[Any]:
+    return from_catalog(
+        info.name,
+        info.schema,
+        info.oid,
+        kind=info.kind,
+        base=None if info.base is None else _type(info.base),
+        element=None if info.element is None else _type(info.element),
+        labels=info.labels,
+    )

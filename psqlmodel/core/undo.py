@@ -1,0 +1,99 @@
+"""The undo log: what flushed objects were before, so that they can follow a rollback.
+
+There is one frame for the transaction and one more for each open savepoint. In each frame the first thing remembered
+of an object stands: that is its value from before the frame began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from psqlmodel.model.state import TRANSIENT, set_state
+
+if TYPE_CHECKING:
+    from psqlmodel.core.unitofwork import UnitOfWork
+
+
+class Entry:
+    """What is remembered of one object: its values, and whether its row was made or deleted in this frame."""
+
+    __slots__ = ("deleted", "inserted", "obj", "values")
+
+    def __init__(self, obj: Any) -> None:
+        self.obj = obj
+        self.inserted = False
+        self.deleted = False
+        self.values: dict[str, Any] = {}
+
+
+class UndoLog:
+    """The frames of one session's transaction."""
+
+    def __init__(self) -> None:
+        self._frames: list[dict[int, Entry]] = [{}]
+
+    def inserted(self, obj: Any) -> None:
+        """Remember the values of an object whose row is about to be made."""
+        entry = self._entry(obj)
+        entry.inserted = True
+        keys = type(obj).__mapper__.attributes.keys()
+        entry.values = {key: value for key, value in obj.__dict__.items() if key in keys}
+
+    def updated(self, obj: Any, original: dict[str, Any]) -> None:
+        """Remember the original values of an object whose changes are about to be written."""
+        entry = self._entry(obj)
+        if entry.inserted:
+            return
+        for key, value in original.items():
+            entry.values.setdefault(key, value)
+
+    def deleted(self, obj: Any, original: dict[str, Any]) -> None:
+        """Remember an object whose row is about to be deleted."""
+        self.updated(obj, original)
+        self._entry(obj).deleted = True
+
+    def deleted_objects(self) -> Iterable[Any]:
+        """Give the objects whose rows the transaction deleted."""
+        return [entry.obj for frame in self._frames for entry in frame.values() if entry.deleted]
+
+    def clear(self) -> None:
+        """Forget everything: the transaction has ended."""
+        self._frames = [{}]
+
+    def restore(self, unit: UnitOfWork) -> None:
+        """Bring the objects of all frames back to what they were before, newest frame first."""
+        while self._frames:
+            for entry in reversed(self._frames.pop().values()):
+                _restore(unit, entry)
+        self._frames.append({})
+
+    def _entry(self, obj: Any) -> Entry:
+        frame = self._frames[-1]
+        found = frame.get(id(obj))
+        if found is None:
+            found = frame[id(obj)] = Entry(obj)
+        return found
+
+
+def _restore(unit: UnitOfWork, entry: Entry) -> None:
+    from psqlmodel.core.unitofwork import put_back
+
+    obj = entry.obj
+    mapper = type(obj).__mapper__
+    unit.identity.discard(mapper, mapper.stored_key_of(obj), obj)
+    unit.tracked.pop(id(obj), None)
+    if entry.inserted:
+        for key in mapper.keys:
+            obj.__dict__.pop(key, None)
+            mapper.drop_raw(obj, key)
+        obj.__dict__.update(entry.values)
+        set_state(obj, TRANSIENT)
+        return
+    set_state(obj, TRANSIENT)  # nothing is remembered while the old values are put back
+    for key, old in entry.values.items():
+        put_back(obj, key, old)
+    set_state(obj, unit.clean(mapper))
+    key = mapper.key_of(obj)
+    if key is not None:
+        unit.identity.put(mapper, key, obj)

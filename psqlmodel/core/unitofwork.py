@@ -1,0 +1,298 @@
+"""The unit of work: which objects are new, modified or deleted, and what they were before.
+
+It keeps the books; `flush.py` turns them into statements. Objects without changes are not held here. What a flush
+wrote is remembered in the undo log until the transaction ends, so that objects follow a rollback.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from psqlmodel.core.identity import IdentityMap
+from psqlmodel.core.undo import UndoLog
+from psqlmodel.errors import NotLoadedError, NotMappedError, ObjectStateError
+from psqlmodel.model.mapper import Mapper, mapper_of
+from psqlmodel.model.state import (
+    DELETED,
+    DETACHED,
+    PENDING,
+    PERSISTENT,
+    TRANSIENT,
+    UNSET,
+    Batch,
+    Clean,
+    Raw,
+    State,
+    set_state,
+)
+
+if TYPE_CHECKING:
+    from psqlmodel.core.workspace import Workspace
+    from psqlmodel.steps import Steps
+
+Objects = dict[int, Any]  # by id: a model may define its own equality
+
+
+class UnitOfWork:
+    """The changes of one session."""
+
+    def __init__(self, identity: IdentityMap) -> None:
+        self.identity = identity
+        self.closed = False
+        self.new: Objects = {}
+        self.tracked: Objects = {}  # persistent objects with a state of their own: modified, or handed out for it
+        self.deleted: Objects = {}
+        self.undo = UndoLog()
+        # Set by a session that can load an attribute at the moment it is read.
+        self.load_now: Callable[[Any, str], Any] | None = None
+        self.strict = False
+        self._clean: dict[Mapper, Clean] = {}
+        self._batches: weakref.WeakSet[Batch] = weakref.WeakSet()
+
+    # --- what states ask ---------------------------------------------------------------------------------------------
+
+    def clean(self, mapper: Mapper) -> Clean:
+        """Return the state that all unmodified objects of one class share."""
+        found = self._clean.get(mapper)
+        if found is None:
+            found = self._clean[mapper] = Clean(self, mapper)
+        return found
+
+    def batch(self, mapper: Mapper) -> Batch:
+        """Return a new state for the objects of one class that one result brings."""
+        made = Batch(self, mapper)
+        self._batches.add(made)
+        return made
+
+    def track(self, obj: Any, state: State) -> None:
+        """Hold an object that was given a state of its own."""
+        if state.status == PERSISTENT:
+            self.tracked[id(obj)] = obj
+
+    def adopt(self, obj: Any) -> None:
+        """Add an object that was linked to one of this session's, if no session knows it."""
+        if obj._state is TRANSIENT and not self.closed:
+            self.add(obj)
+
+    def load_missing(self, obj: Any, key: str) -> Any:
+        """Load an attribute that is read but not there, or raise `NotLoadedError` with the ways out."""
+        name = type(obj).__mapper__.name
+        if self.closed:
+            raise NotLoadedError(
+                f"{name}.{key} is not loaded and the session is closed; load it before: .Include({name}.{key})"
+            )
+        if self.load_now is None or self.strict:
+            awaited = "session" if self.load_now is not None else "await session"
+            raise NotLoadedError(
+                f"{name}.{key} is not loaded; add .Include({name}.{key}) to the query or "
+                f"{awaited}.load(objects, {name}.{key})"
+            )
+        return self.load_now(obj, key)
+
+    # --- what the session asks ---------------------------------------------------------------------------------------
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether a flush could have something to do."""
+        return bool(self.new or self.tracked or self.deleted)
+
+    def overlaps(self, tables: frozenset[str]) -> bool:
+        """Tell whether unflushed changes concern one of the tables (as `TableSource` spells them)."""
+        for objects in (self.new, self.tracked, self.deleted):
+            for obj in objects.values():
+                mapper = type(obj).__mapper__
+                if mapper.qualified in tables or mapper.link_tables & tables:
+                    return True
+        return False
+
+    def add(self, obj: Any) -> None:
+        """Register an object, and the new objects that hang on it, for the next flush.
+
+        Raises `NotMappedError` for what is no model object, `ObjectStateError` for one of another session, or where
+        the session has another object for the same row. Nothing is registered then.
+        """
+        reached = list(_reachable(_checked(obj)))
+        for each in reached:
+            self._check_addable(each)
+        for each in reached:
+            self._add(each)
+
+    def delete(self, obj: Any) -> None:
+        """Register an object for deletion; a pending one is only forgotten.
+
+        Raises `ObjectStateError` for an object that has no row or belongs to another session.
+        """
+        mapper = mapper_of(_checked(obj))
+        state = obj._state
+        if state is TRANSIENT:
+            raise ObjectStateError(f"this {mapper.name} is in no database yet: there is nothing to delete")
+        self._check_addable(obj)
+        if state.status == PENDING:
+            self.forget_new(obj)
+            return
+        if state.status == DETACHED or state.unit is None or state.unit.closed:
+            self._attach(obj)
+        own = self._own_state(obj)
+        own.status = DELETED
+        self.tracked.pop(id(obj), None)
+        self.deleted[id(obj)] = obj
+
+    def flush(self, workspace: Workspace) -> Steps[None]:
+        """Send all changes to the database, in the session's transaction."""
+        from psqlmodel.core.flush import flush
+
+        if not self.has_changes:
+            return
+        yield from flush(workspace)
+
+    def committed(self) -> None:
+        """Forget what the transaction changed: there is no way back behind a commit."""
+        for obj in self.undo.deleted_objects():
+            set_state(obj, TRANSIENT)
+        self.undo.clear()
+
+    def restore(self) -> None:
+        """Bring all objects back to what they were when the transaction began."""
+        for obj in list(self.new.values()):
+            self.forget_new(obj)
+        for obj in [*self.deleted.values(), *self.tracked.values()]:
+            self._revert(obj)
+        self.deleted.clear()
+        self.undo.restore(self)
+
+    def close(self) -> None:
+        """Let all objects go: they stay readable, and remember changes that were not flushed."""
+        self.closed = True
+        for obj in [*self.tracked.values(), *self.deleted.values()]:
+            obj._state.unit = None
+            obj._state.status = DETACHED
+        for obj in list(self.new.values()):
+            set_state(obj, TRANSIENT)
+        self.new.clear()
+        self.tracked.clear()
+        self.deleted.clear()
+        self.undo.clear()
+        self.identity.clear()
+        for clean in [*self._clean.values(), *self._batches]:
+            clean.unit = None
+        self._clean.clear()
+        self._batches.clear()
+        self.load_now = None
+
+    # --- bookkeeping -------------------------------------------------------------------------------------------------
+
+    def forget_new(self, obj: Any) -> None:
+        """Make a pending object transient again."""
+        self.new.pop(id(obj), None)
+        set_state(obj, TRANSIENT)
+
+    def settle(self, obj: Any, baseline: dict[str, Any]) -> None:
+        """Make an object clean after its row was written; `baseline` is what handed out values are compared with."""
+        mapper = type(obj).__mapper__
+        self.new.pop(id(obj), None)
+        if not baseline:
+            self.tracked.pop(id(obj), None)
+            set_state(obj, obj._state.batch or self.clean(mapper))
+            return
+        state = State(self, mapper, PERSISTENT, obj._state.batch)
+        state.original.update(baseline)
+        set_state(obj, state)
+        self.tracked[id(obj)] = obj
+
+    def _check_addable(self, obj: Any) -> None:
+        state, mapper = obj._state, mapper_of(obj)
+        if state is TRANSIENT or state.unit is self:
+            return
+        if state.unit is not None and not state.unit.closed:
+            raise ObjectStateError(
+                f"this {mapper.name} belongs to another session: commit and close that one first, or expunge it there"
+            )
+        key = mapper.stored_key_of(obj)
+        known = self.identity.get(mapper, key)
+        if known is not None and known is not obj:
+            raise ObjectStateError(
+                f"the session already has another object for {mapper.name} {key!r}: change that one instead"
+            )
+
+    def _add(self, obj: Any) -> None:
+        state, mapper = obj._state, type(obj).__mapper__
+        if state is TRANSIENT:
+            set_state(obj, State(self, mapper, PENDING))
+            self.new[id(obj)] = obj
+        elif state.unit is self:
+            if state.status == DELETED and id(obj) in self.deleted:
+                del self.deleted[id(obj)]
+                state.status = PERSISTENT
+                self.tracked[id(obj)] = obj
+        else:
+            self._attach(obj)
+
+    def _attach(self, obj: Any) -> None:
+        """Take in a detached object, with the changes that it remembers."""
+        mapper = type(obj).__mapper__
+        key = mapper.stored_key_of(obj)
+        self.identity.put(mapper, key, obj)
+        original = obj._state.original
+        if original:
+            state = State(self, mapper, PERSISTENT)
+            state.original.update(original)
+            set_state(obj, state)
+            self.tracked[id(obj)] = obj
+        else:
+            set_state(obj, self.clean(mapper))
+
+    def _own_state(self, obj: Any) -> State:
+        state = obj._state
+        return state if isinstance(state, State) else state.own(obj)
+
+    def _revert(self, obj: Any) -> None:
+        """Undo the changes of a persistent object that were not flushed."""
+        mapper = type(obj).__mapper__
+        for key, old in obj._state.original.items():
+            put_back(obj, key, old)
+        self.tracked.pop(id(obj), None)
+        set_state(obj, obj._state.batch or self.clean(mapper))
+
+
+def put_back(obj: Any, key: str, old: Any) -> None:
+    """Give an attribute the value that was remembered for it."""
+    mapper = type(obj).__mapper__
+    values = obj.__dict__
+    relation = mapper.relations.get(key)
+    if relation is not None and relation.many and isinstance(old, Raw):
+        current = values.get(key)
+        if current is not None:
+            current.replace_loaded(old.wire)
+        return
+    values.pop(key, None)
+    if isinstance(old, Raw):
+        mapper.put_raw(obj, key, old.wire)
+    elif old is not UNSET:
+        values[key] = old
+
+
+def _checked(obj: Any) -> Any:
+    if isinstance(obj, type):
+        raise NotMappedError(f"add and delete take an object, not the class {obj.__name__}")
+    mapper_of(obj)
+    return obj
+
+
+def _reachable(start: Any) -> Iterator[Any]:
+    """Give `start` and the objects that no session knows which hang on it through loaded relations."""
+    seen = {id(start)}
+    waiting = [start]
+    while waiting:
+        obj = waiting.pop()
+        yield obj
+        values = obj.__dict__
+        for relation in type(obj).__mapper__.all_relations():
+            value = values.get(relation.key)
+            if value is None:
+                continue
+            for item in value if isinstance(value, list) else (value,):
+                if item._state is TRANSIENT and id(item) not in seen:
+                    seen.add(id(item))
+                    waiting.append(item)

@@ -1,0 +1,41 @@
+"""Workspace: what the steps of one session share. It decides nothing and sends nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psqlmodel.core.identity import IdentityMap
+from psqlmodel.core.transaction import Transaction
+from psqlmodel.core.unitofwork import UnitOfWork
+
+if TYPE_CHECKING:
+    from psqlmodel.core.catalog import Catalog
+
+
+class Workspace:
+    """The identity map, the unit of work and the transaction of one session, and what it knows of its engine.
+
+    `strict`: an unloaded relation is an error even where it could be loaded. `lazy`: the session can load an
+    attribute when it is read (a synchronous session); an asynchronous one can't.
+    """
+
+    __slots__ = ("autoflush", "catalog", "engine", "identity", "lazy", "strict", "transaction", "unit")
+
+    def __init__(
+        self,
+        engine: Any,
+        catalog: Catalog,
+        *,
+        lazy: bool,
+        autoflush: bool = True,
+        strict: bool = False,
+        begin: str = "BEGIN",
+    ) -> None:
+        self.engine = engine
+        self.catalog = catalog
+        self.identity = IdentityMap()
+        self.unit = UnitOfWork(self.identity)
+        self.transaction = Transaction(begin)
+        self.autoflush = autoflush
+        self.strict = strict
+        self.lazy = lazy
