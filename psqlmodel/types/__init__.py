@@ -1,75 +1,126 @@
-"""The PostgreSQL types: names for models (`varchar(40)`, `jsonb`, `array(integer)`), the Python values that are not
-Python's own (`Range`, `Point`, …), and what the rest of the library needs to turn values into parameters and back.
+"""The PostgreSQL types: names for models (`varchar(40)`, `jsonb`, `array(integer)`), the Python values that
+are not Python's own (`Range`, `Point`, …), and what the rest of the library needs to turn values into
+parameters and back.
 
 A name is a type and, for type checkers, an annotation: `id: serial` reads as int, `email: varchar` as str.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from psqlmodel.types.arrays import array, array_literal, parse_array, text_of
-from psqlmodel.types.catalog import ARRAY_ELEMENTS, TEXT_TYPES, as_text, by_oid, from_catalog, loader, resolve
+from psqlmodel.types.catalog import as_text, by_oid, from_catalog, loader, resolve
 from psqlmodel.types.enums import enum
-from psqlmodel.types.extensions import hstore, vector
-from psqlmodel.types.geometry import (
-    Box,
-    Circle,
-    Line,
-    LineSegment,
-    Path,
-    Point,
-    Polygon,
-    box,
-    circle,
-    line,
-    lseg,
-    path,
-    point,
-    polygon,
-)
+from psqlmodel.types.geometry import Box, Circle, Line, LineSegment, Path, Point, Polygon
 from psqlmodel.types.inference import from_annotation
-from psqlmodel.types.jsons import json, jsonb
-from psqlmodel.types.network import cidr, inet, macaddr, macaddr8
 from psqlmodel.types.pgtype import PgType
-from psqlmodel.types.ranges import (
-    Multirange,
-    Range,
-    custom_range,
-    datemultirange,
-    daterange,
-    int4multirange,
-    int4range,
-    int8multirange,
-    int8range,
-    nummultirange,
-    numrange,
-    tsmultirange,
-    tsrange,
-    tstzmultirange,
-    tstzrange,
-)
-from psqlmodel.types.scalars import (
-    bigint,
-    bigserial,
-    boolean,
-    bytea,
-    char,
-    citext,
-    double,
-    integer,
-    money,
-    name,
-    numeric,
-    oid,
-    real,
-    serial,
-    smallint,
-    smallserial,
-    text,
-    uuid,
-    varchar,
-)
-from psqlmodel.types.temporal import date, interval, time, timestamp, timestamptz, timetz
-from psqlmodel.types.textual import bit, custom, pg_lsn, tsquery, tsvector, varbit, xml
+from psqlmodel.types.ranges import Multirange, Range, custom_range
+from psqlmodel.types.textual import custom
+
+if TYPE_CHECKING:
+    from psqlmodel.types.spelling import (
+        bigint,
+        bigserial,
+        bit,
+        boolean,
+        box,
+        bytea,
+        char,
+        cidr,
+        circle,
+        citext,
+        date,
+        datemultirange,
+        daterange,
+        double,
+        hstore,
+        inet,
+        int4multirange,
+        int4range,
+        int8multirange,
+        int8range,
+        integer,
+        interval,
+        json,
+        jsonb,
+        line,
+        lseg,
+        macaddr,
+        macaddr8,
+        money,
+        name,
+        numeric,
+        nummultirange,
+        numrange,
+        oid,
+        path,
+        pg_lsn,
+        point,
+        polygon,
+        real,
+        serial,
+        smallint,
+        smallserial,
+        text,
+        time,
+        timestamp,
+        timestamptz,
+        timetz,
+        tsmultirange,
+        tsquery,
+        tsrange,
+        tstzmultirange,
+        tstzrange,
+        tsvector,
+        uuid,
+        varbit,
+        varchar,
+        vector,
+        xml,
+    )
+else:
+    from psqlmodel.types.extensions import hstore, vector
+    from psqlmodel.types.geometry import box, circle, line, lseg, path, point, polygon
+    from psqlmodel.types.jsons import json, jsonb
+    from psqlmodel.types.network import cidr, inet, macaddr, macaddr8
+    from psqlmodel.types.ranges import (
+        datemultirange,
+        daterange,
+        int4multirange,
+        int4range,
+        int8multirange,
+        int8range,
+        nummultirange,
+        numrange,
+        tsmultirange,
+        tsrange,
+        tstzmultirange,
+        tstzrange,
+    )
+    from psqlmodel.types.scalars import (
+        bigint,
+        bigserial,
+        boolean,
+        bytea,
+        char,
+        citext,
+        double,
+        integer,
+        money,
+        name,
+        numeric,
+        oid,
+        real,
+        serial,
+        smallint,
+        smallserial,
+        text,
+        uuid,
+        varchar,
+    )
+    from psqlmodel.types.temporal import date, interval, time, timestamp, timestamptz, timetz
+    from psqlmodel.types.textual import bit, pg_lsn, tsquery, tsvector, varbit, xml
 
 __all__ = [
     # The types.
@@ -156,6 +207,4 @@ __all__ = [
     "array_literal",
     "parse_array",
     "text_of",
-    "TEXT_TYPES",
-    "ARRAY_ELEMENTS",
 ]

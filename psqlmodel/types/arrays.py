@@ -1,7 +1,7 @@
 """Arrays: their literals, which are also how psycopg2 sends a list, and the array types.
 
-`array_literal` takes wire values and gives text; `parse_array` gives lists of what `load_element` makes of the
-elements' text. Neither knows types: an array type puts them together with its element's conversions.
+`array_literal` takes wire values and gives text; `parse_array` gives lists of what `load_element` makes of
+the elements' text. Neither knows types: an array type puts them together with its element's conversions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class SemicolonList(list[Any]):
-    """A list whose array literal separates with `;`: arrays of box do, because a box is written with commas."""
+    """A list whose array literal separates with `;`, as arrays of box do: a box is written with commas."""
 
     __slots__ = ()
     delimiter = ";"
@@ -56,8 +56,8 @@ def parse_array(
 ) -> list[Any]:
     """Return the list that an array literal says, nested for several dimensions.
 
-    Parameters: `load_element` makes a value of an element's text (None: the text itself); NULL is None without it.
-    Raises `InvalidValueError` where `text` is no array literal.
+    Parameters: `load_element` makes a value of an element's text (None: the text itself); NULL is None
+    without it. Raises `InvalidValueError` where `text` is no array literal.
 
         parse_array("{1,2,NULL}", int)  # [1, 2, None]
     """
@@ -79,22 +79,26 @@ def parse_array(
     return list(map(load_element, items))
 
 
-@cache
-def array(element: PgType[T]) -> PgType[list[T]]:
+def array(element: PgType[T] | type[PgType[T]]) -> PgType[list[T]]:
     """Return the type of arrays of `element`; there are no arrays of arrays, only more dimensions.
 
     tags: Column[list[str]] = Column(type=array(text))
     """
     if not isinstance(element, PgType):
         raise InvalidValueError(f"array() takes a type such as integer or text, not {element!r}")
-    if element.element is not None:
-        return element  # type: ignore[return-value]  # integer[][] is integer[]
-    if element.serial:
-        raise InvalidValueError(f"there are no arrays of {element.name}: use integer or bigint")
     return _array_of(element)
 
 
+@cache
 def _array_of(element: PgType[Any]) -> PgType[Any]:
+    if element.element is not None:
+        return element  # integer[][] is integer[]
+    if element.serial:
+        raise InvalidValueError(f"there are no arrays of {element.name}: use integer or bigint")
+    return _make(element)
+
+
+def _make(element: PgType[Any]) -> PgType[Any]:
     name = f"{element.name}[]"
     make = SemicolonList if element.delimiter == ";" else list
     native = element.transport != "text" and element.carry is element.dump
@@ -219,9 +223,9 @@ def _date_text(value: date) -> str:
 
 def _datetime_text(value: datetime) -> str:
     bare = value.replace(tzinfo=None)
-    if bare == datetime.max:
+    if bare == datetime.max:  # noqa: DTZ901  # naive on purpose: the infinities have no zone
         return "infinity"
-    return "-infinity" if bare == datetime.min else value.isoformat(" ")
+    return "-infinity" if bare == datetime.min else value.isoformat(" ")  # noqa: DTZ901
 
 
 def _interval_text(value: timedelta) -> str:

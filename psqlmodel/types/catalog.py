@@ -1,5 +1,5 @@
-"""What the database says of its columns: from OIDs and names of pg_type to types, and from a model's guess to what
-the column really is. Pure: nothing here reads the catalog.
+"""What the database says of its columns: from OIDs and names of pg_type to types, and from a model's guess
+to what the column really is. Pure: nothing here reads the catalog.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def from_catalog(
 ) -> PgType[Any]:
     """Return the type that a row of pg_type describes.
 
-    Parameters: `typname`, its name; `schema`, the name of its schema; `oid`; `kind`, its typtype (`b` base, `d`
-    domain, `e` enum, `r` range, `m` multirange, `c` composite); `base`, what a domain is made of; `element`, the
-    element of an array or the subtype of a range; `labels` of an enum.
+    Parameters: `typname`, its name; `schema`, the name of its schema; `oid`; `kind`, its typtype (`b` base,
+    `d` domain, `e` enum, `r` range, `m` multirange, `c` composite); `base`, what a domain is made of;
+    `element`, the element of an array or the subtype of a range; `labels` of an enum.
     """
     if oid in _BY_OID:
         return _BY_OID[oid]
@@ -73,10 +73,11 @@ def from_catalog(
 
 @_remember
 def resolve(declared: PgType[Any], actual: PgType[Any]) -> PgType[Any]:
-    """Return what a column is: the database's type, with the model's Python side where that only spells it otherwise.
+    """Return what a column is: the database's type, with the model's Python side where that only spells it
+    otherwise.
 
-    An `Enum` class stays what it is over an enum, a text, a domain or a number; a `str` stays the text of every type
-    that travels as text (enum, inet, json, …). In everything else the database wins.
+    An `Enum` class stays what it is over an enum, a text, a domain or a number; a `str` stays the text of
+    every type that travels as text (enum, inet, json, …). In everything else the database wins.
     """
     if declared is actual:
         return actual
@@ -99,8 +100,8 @@ def resolve(declared: PgType[Any], actual: PgType[Any]) -> PgType[Any]:
 def loader(declared: PgType[Any] | None, oid: int) -> Callable[[Any], Any] | None:
     """Return how the wire value of a result column becomes the Python value; None: it is the value.
 
-    Parameters: `declared`, the type of the model's field, None for a column of no field; `oid`, what the result's
-    shape says. It is never called with None (NULL).
+    Parameters: `declared`, the type of the model's field, None for a column of no field; `oid`, what the
+    result's shape says. It is never called with None (NULL).
     """
     actual = _BY_OID.get(oid)
     if actual is not None:
@@ -152,14 +153,3 @@ def _built_in() -> dict[int, PgType[Any]]:
 
 _BY_OID = _built_in()
 _EXTENSIONS = {"citext": scalars.citext, "hstore": extensions.hstore, "vector": extensions.vector}
-
-# For the drivers. Scalars that travel as text, by OID: the catalog's own names, as `pg_catalog.<name>`.
-TEXT_TYPES: dict[int, str] = {
-    made.oid: made.base
-    for made in _BY_OID.values()
-    if made.element is None and made.oid not in (25, 1043, 1042, 19, 18) and made.transport == "text"
-} | {790: "money", 1560: "bit"}
-# Arrays of built-in types, by OID: the type of their elements.
-ARRAY_ELEMENTS: dict[int, PgType[Any]] = {
-    made.oid: made.element for made in _BY_OID.values() if made.element is not None
-}

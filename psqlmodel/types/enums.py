@@ -1,4 +1,4 @@
-"""Enumerations: Python `Enum` classes stored by value, in a native PostgreSQL enum type, a text or an integer."""
+"""Enumerations: Python `Enum` classes stored by value: in a native enum type, a text or an integer."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def over(base: PgType[Any], cls: type[E]) -> PgType[E]:
 
 
 def member_of(cls: type[E], value: Any) -> E:
-    """Return the member that `value` is or names by its value; raise `InvalidValueError` for anything else."""
+    """Return the member that `value` is, or that has this value; raise `InvalidValueError` for any other."""
     if isinstance(value, cls):
         return value
     if isinstance(value, Enum):
@@ -107,7 +107,8 @@ def _plain(cls: type[Enum]) -> PgType[Any]:
     if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
         return integer
     raise MappingError(
-        f"the values of {cls.__qualname__} are neither all texts nor all ints: give the column a type with type="
+        f"the values of {cls.__qualname__} are neither all texts nor all ints: "
+        "say how they are stored with Column(type=...)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Types of extensions: hstore (a dict of texts) and pgvector's vector (a list of floats). `citext` is a text type."""
+"""Types of extensions: hstore (a dict of texts) and pgvector's vector (a list of floats)."""
 
 from __future__ import annotations
 

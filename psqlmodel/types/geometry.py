@@ -145,7 +145,8 @@ def _numbers(name: str, text: str, wanted: int | None = None) -> list[float]:
         numbers = list(map(float, _NUMBER.findall(text)))
     except ValueError:
         numbers = []
-    if (wanted is not None and len(numbers) != wanted) or not numbers or len(numbers) % 2 and wanted is None:
+    fits = len(numbers) == wanted if wanted is not None else numbers and len(numbers) % 2 == 0
+    if not fits:
         raise InvalidValueError(f"the text is no {name} literal")
     return numbers
 

@@ -1,4 +1,4 @@
-"""From Python annotations to types. What comes from a plain annotation is a guess; the database may know better."""
+"""From Python annotations to types. What a plain annotation says is a guess; the database may know better."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ _UNIONS = (typing.Union, _types.UnionType)
 
 
 def from_annotation(annotation: Any) -> PgType[Any]:
-    """Return the type for an annotation without its `| None`: a type given itself, a guess for everything else.
+    """Return the type for an annotation without its `| None`: a type given itself, a guess for everything
+    else.
 
     Raises `MappingError` where no type follows from it.
 

@@ -1,6 +1,7 @@
 """json and jsonb: Python values as JSON text, decoded at first access.
 
-Refused are what JSON or PostgreSQL has no form for: NaN, infinities, NUL characters, objects that are not JSON.
+Refused are what JSON or PostgreSQL has no form for: NaN, infinities, NUL characters, objects that are not
+JSON.
 """
 
 from __future__ import annotations

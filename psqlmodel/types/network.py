@@ -1,6 +1,7 @@
 """Network addresses: inet and cidr as `ipaddress` objects, macaddr and macaddr8 as normalised texts.
 
-An inet without a prefix length is an IPv4Address or IPv6Address, one with it an IPv4Interface or IPv6Interface.
+An inet without a prefix length is an IPv4Address or IPv6Address, one with it an IPv4Interface or
+IPv6Interface.
 """
 
 from __future__ import annotations

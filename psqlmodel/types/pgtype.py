@@ -1,8 +1,8 @@
 """PgType: a PostgreSQL type as the rest of the library sees it.
 
-A `PgType` says how the type is spelled, how a Python value becomes the wire value that both drivers take (`dump`),
-how a wire value becomes the Python value (`load`), and how many values at once travel in one array parameter
-(`transport`, `cast`, `dump_column`). It decides nothing about columns and sends nothing.
+A `PgType` says how the type is spelled, how a Python value becomes the wire value that both drivers take
+(`dump`), how a wire value becomes the Python value (`load`), and how many values at once travel in one array
+parameter (`transport`, `cast`, `dump_column`). It decides nothing about columns and sends nothing.
 
 NULL is None everywhere: `dump` gives None back, `load` is never called with it.
 """
@@ -76,8 +76,8 @@ class PgType(Generic[T]):
     def dump_column(self, values: list[Any]) -> list[Any]:
         """Return many values as transport values, for `unnest($1::transport[])` and COPY.
 
-        Parameters: `values`, Python values or None. They are given back as they are where all may travel unchanged.
-        Raises `InvalidValueError` for the first value that does not fit.
+        Parameters: `values`, Python values or None. They are given back as they are where all may travel
+        unchanged. Raises `InvalidValueError` for the first value that does not fit.
         """
         kinds = set(map(type, values))
         if kinds <= self.natives:
@@ -100,6 +100,7 @@ class PgType(Generic[T]):
         return self if self.guess else _guess(self)
 
     def __call__(self, *modifiers: Any) -> PgType[T]:
+        """Return the type with a length or precision: `varchar(40)`, `numeric(12, 2)`."""
         if self.modify is None:
             raise InvalidValueError(f"{self.name} takes no length or precision: write it without parentheses")
         return self.modify(*modifiers)
@@ -128,8 +129,8 @@ def identity(value: Any) -> Any:
 def pgtype(name: str, python: type[Any], dump: Convert, **options: Any) -> PgType[Any]:
     """Make a type; what is not given follows from the rest.
 
-    A type of text transport is carried by its text form and cast to its own name, one of a native transport is
-    carried as it is.
+    A type of text transport is carried by its text form and cast to its own name, one of a native transport
+    is carried as it is.
     """
     base = options.setdefault("base", name)
     load: Convert | None = options.get("load")
@@ -144,7 +145,7 @@ def pgtype(name: str, python: type[Any], dump: Convert, **options: Any) -> PgTyp
 
 
 def variant(of: PgType[Any], **changes: Any) -> PgType[Any]:
-    """Return another type that differs in `changes` only; the caller keeps it, so that there is one of each."""
+    """Return another type that differs in `changes` only; who asks keeps it, so that there is one of each."""
     return replace(of, **changes)
 
 

@@ -17,8 +17,8 @@ MAX_IDENTIFIER_BYTES = 63  # NAMEDATALEN - 1; PostgreSQL would cut a longer name
 def quote(identifier: str) -> str:
     """Return `identifier` as a quoted SQL identifier.
 
-    It is always quoted, so keywords, capitals, spaces and quotes in names need no thought. Raises `QueryError`
-    for a name that PostgreSQL can't hold: empty, with a NUL, or longer than 63 bytes.
+    It is always quoted, so keywords, capitals, spaces and quotes in names need no thought. Raises
+    `QueryError` for a name that PostgreSQL can't hold: empty, with a NUL, or longer than 63 bytes.
 
         quote('Order')  # '"Order"'
     """
@@ -30,8 +30,8 @@ def quote(identifier: str) -> str:
         raise QueryError("an SQL identifier must not contain a NUL character")
     if len(identifier.encode("utf-8", "surrogatepass")) > MAX_IDENTIFIER_BYTES:
         raise QueryError(
-            f"the identifier {identifier!r} is longer than {MAX_IDENTIFIER_BYTES} bytes; PostgreSQL would cut it: "
-            "choose a shorter name"
+            f"the identifier {identifier!r} is longer than {MAX_IDENTIFIER_BYTES} bytes; "
+            "PostgreSQL would cut it: choose a shorter name"
         )
     return '"' + identifier.replace('"', '""') + '"'
 

@@ -1,8 +1,8 @@
 """Ranges and multiranges: the Python values and their types.
 
-A `Range` says what PostgreSQL would say after storing it as far as that needs no knowledge of the element type: an
-unbounded end is never inclusive, and a range from a value to the same value is empty unless both ends are inclusive.
-Ranges of whole things come back in the form `[lower, upper)`, which is PostgreSQL's own.
+A `Range` says what PostgreSQL would say after storing it as far as that needs no knowledge of the element
+type: an unbounded end is never inclusive, and a range from a value to the same value is empty unless both
+ends are inclusive. Ranges of whole things come back in the form `[lower, upper)`, which is PostgreSQL's own.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _BOUNDS = ("[)", "[]", "(]", "()")
 class Range(Generic[T]):
     """A range of values between two ends; None as an end is unbounded.
 
-    Parameters: `lower`, `upper`; `bounds`, one of `[)` (the default), `[]`, `(]`, `()`, where a square bracket
-    includes the end; `empty`, the range without any value. Frozen and hashable.
+    Parameters: `lower`, `upper`; `bounds`, one of `[)` (the default), `[]`, `(]`, `()`, where a square
+    bracket includes the end; `empty`, the range without any value. Frozen and hashable.
     Raises `InvalidValueError` for other bounds and for a lower end above the upper.
 
         5 in Range(1, 10)      # True

@@ -1,7 +1,7 @@
 """Numbers, texts, booleans, bytes and UUIDs: the types whose wire values are Python's own.
 
-The exact Python type is looked at first, because that is the common case and costs least; everything else goes
-through a slower function that converts or refuses.
+The exact Python type is looked at first, because that is the common case and costs least; everything else
+goes through a slower function that converts or refuses.
 """
 
 from __future__ import annotations
@@ -193,8 +193,8 @@ def _finite_money(value: Any) -> Any:
 
 
 def _load_money(text: str) -> Decimal:
-    # How money looks depends on lc_monetary: $1,234.50, 1.234,50 €, -¥1,235. The last sign that is followed by
-    # one or two digits at the end is the decimal sign; all others group.
+    # How money looks depends on lc_monetary: $1,234.50, 1.234,50 €, -¥1,235. The last sign that is followed
+    # by one or two digits at the end is the decimal sign; all others group.
     negative = "-" in text or "(" in text
     digits = "".join(sign for sign in text if sign.isdecimal() or sign in ".,").strip(".,")
     split = max(digits.rfind("."), digits.rfind(","))
@@ -209,8 +209,8 @@ def _load_money(text: str) -> Decimal:
     return -amount if negative else amount
 
 
-# One value travels as text, many as numeric. A single parameter is read by the server's lc_monetary: where its
-# decimal sign is a comma, set lc_monetary to C for the session.
+# One value travels as text, many as numeric. A single parameter is read by the server's lc_monetary: where
+# its decimal sign is a comma, set lc_monetary to C for the session.
 money = pgtype(
     "money",
     Decimal,
@@ -229,7 +229,7 @@ money = pgtype(
 
 
 def dump_str(name: str, length: int | None = None) -> Callable[[Any], Any]:
-    """Return the dump function of a text type: str only, no NUL, no lone surrogates, at most `length` characters."""
+    """Return the dump function of a text type: no NUL, no lone surrogates, at most `length` characters."""
 
     def dump(value: Any) -> Any:
         if type(value) is not str:

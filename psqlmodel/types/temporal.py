@@ -1,7 +1,7 @@
 """Dates and times. The greatest and least `date` and `datetime` stand for PostgreSQL's infinities.
 
-`timestamptz` takes aware datetimes only and `timestamp` naive ones only, so that no time is off by an offset that
-nobody asked for; `date` refuses datetimes, whose time would be lost.
+`timestamptz` takes aware datetimes only and `timestamp` naive ones only, so that no time is off by an offset
+that nobody asked for; `date` refuses datetimes, whose time would be lost.
 """
 
 from __future__ import annotations
@@ -139,8 +139,8 @@ def _load_date(text: str) -> Date:
 
 def _load_timestamp(text: str) -> DateTime:
     if text == "infinity":
-        return DateTime.max
-    return DateTime.min if text == "-infinity" else DateTime.fromisoformat(text)
+        return DateTime.max  # noqa: DTZ901  # timestamp has no zone
+    return DateTime.min if text == "-infinity" else DateTime.fromisoformat(text)  # noqa: DTZ901
 
 
 def _load_timestamptz(text: str) -> DateTime:

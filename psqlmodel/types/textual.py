@@ -1,5 +1,5 @@
-"""Types that travel as text and whose Python value is that text: bit strings, full text search, xml, pg_lsn, and
-every type that this library does not know by itself (`custom`).
+"""Types that travel as text and whose Python value is that text: bit strings, full text search, xml, pg_lsn,
+and every type that this library does not know by itself (`custom`).
 """
 
 from __future__ import annotations
