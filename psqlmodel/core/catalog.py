@@ -1,9 +1,9 @@
 """Catalog: what the columns of the tables really are, read once for each table and engine.
 
 A model's type that was only inferred from an annotation is a guess; the database knows. `ensure` yields one
-statement of the purpose "catalog" for all tables that are not known yet, and none where all are. A table that does
-not exist is not remembered: the types stay the model's, and the statement that uses it fails by itself. It must not
-decide what is done with the types.
+statement of the purpose "catalog" for all tables that are not known yet, and none where all are. A table that
+does not exist is not remembered: the types stay the model's, and the statement that uses it fails by itself.
+It must not decide what is done with the types.
 """
 
 from __future__ import annotations
@@ -28,14 +28,18 @@ Columns: TypeAlias = dict[str, PgType[Any]]
 # Rows with a number are columns of that table (from 1), those of number 0 are types.
 _COLUMNS_AND_TYPES = f"""
 WITH RECURSIVE columns AS (
-    SELECT r.number, a.attname, a.atttypid
+    SELECT r.number, a.attname, a.atttypid, a.attgenerated <> '' AS generated,
+           CASE WHEN a.attidentity <> '' THEN format('nextval(%L::regclass)',
+                     pg_catalog.pg_get_serial_sequence(r.name, a.attname))
+                WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(e.adbin, e.adrelid) END AS maker
     FROM unnest($1::text[]) WITH ORDINALITY AS r (name, number)
     JOIN pg_catalog.pg_attribute a ON a.attrelid = pg_catalog.to_regclass(r.name)
+    LEFT JOIN pg_catalog.pg_attrdef e ON e.adrelid = a.attrelid AND e.adnum = a.attnum
     WHERE a.attnum > 0 AND NOT a.attisdropped
 ), wanted AS (SELECT DISTINCT c.atttypid AS oid FROM columns c), types AS ({TYPES_UNDER_WANTED})
-SELECT 0::int8, {TYPE_FIELDS} FROM types t
+SELECT 0::int8, {TYPE_FIELDS}, NULL::text, false FROM types t
 UNION ALL
-SELECT c.number, c.atttypid, c.attname::text, NULL, NULL, NULL, NULL, NULL, NULL FROM columns c
+SELECT c.number, c.atttypid, c.attname::text, NULL, NULL, NULL, NULL, NULL, NULL, c.maker, c.generated FROM columns c
 """  # noqa: S608 (constants)
 
 
@@ -85,7 +89,7 @@ class Catalog:
         return self._types.get(key) or self._resolve(key)
 
     def actual(self, table: Mapper | TableSource) -> Mapping[str, PgType[Any]]:
-        """Return the database's types by column name, of all columns of the table; empty where it is not known."""
+        """Return the database's types by column name, of all columns; empty where the table is not known."""
         return MappingProxyType(self._tables.get(_key(table), {}))
 
     def invalidate(self) -> None:
@@ -118,7 +122,7 @@ def _key(table: Mapper | TableSource) -> Key:
 
 
 def _by_table(keys: Sequence[Key], rows: Sequence[Sequence[Any]]) -> dict[Key, Columns]:
-    types = types_from(row[1:] for row in rows if row[0] == 0)
+    types = types_from(row[1:9] for row in rows if row[0] == 0)
     made: dict[int, PgType[Any]] = {}
     found: dict[Key, Columns] = {}
     for row in rows:

@@ -50,8 +50,9 @@ def describe(mappers: Iterable[Mapper]) -> SchemaInfo:
     _check_names(tables)
     types = [_innermost(column.type) for mapper in models.mappers for column in mapper.columns]
     enums = [_enum(type_) for type_ in types if type_.labels]
+    schemas = [*(table.schema for table in tables), *(enum.schema for enum in enums)]
     return SchemaInfo(
-        schemas=_distinct(item.schema for item in (*tables, *enums) if item.schema not in (None, "public")),
+        schemas=_distinct(schema for schema in schemas if schema != "public"),
         extensions=_distinct(type_.extension for type_ in types if type_.extension),
         enums=_distinct(enums),
         tables=tuple(tables),
@@ -150,8 +151,9 @@ def key_type(column: Column[Any]) -> str:
 
 
 def _name(column: Column[Any]) -> str:
-    assert column.name is not None
-    return column.name
+    name: str | None = column.name
+    assert name is not None
+    return name
 
 
 def _type(column: Column[Any]) -> PgType[Any]:
@@ -302,13 +304,15 @@ def _junction(models: _Models, relation: RelationInfo) -> TableInfo | None:
     if isinstance(link, type):
         return None  # a model, which is described where it is given
     name, schema = link.name, link.schema
-    sides = ((ours, relation.mapper, relation.local), (theirs, relation.target, relation.remote))
+    pair = ((ours, relation.mapper, relation.local), (theirs, relation.target, relation.remote))
+    # Sorted: the table is the same whichever of the two relations is described first.
+    sides = sorted(pair, key=lambda side: [_name(column) for column in side[0]])
     columns = [
         ColumnInfo(_name(own), _key_type(models, mapper, key), nullable=False)
         for own_columns, mapper, keys in sides
         for own, key in zip(own_columns, keys, strict=True)
     ]
-    backwards = tuple(map(_name, theirs))
+    backwards = tuple(map(_name, sides[1][0]))
     return TableInfo(
         name=name,
         schema=schema,
