@@ -1,4 +1,4 @@
-"""Catalog: what the columns of the tables really are, read once for each table and engine.
+"""Catalog: what the columns of the tables really are and what makes their values, read once for each table and engine.
 
 A model's type that was only inferred from an annotation is a guess; the database knows. `ensure` yields one
 statement of the purpose "catalog" for all tables that are not known yet, and none where all are. A table that
@@ -22,7 +22,6 @@ from psqlmodel.steps import Statement, Steps
 from psqlmodel.types import PgType, from_catalog, resolve
 
 Key: TypeAlias = tuple[str | None, str]
-Columns: TypeAlias = dict[str, PgType[Any]]
 
 # The search path decides which table an unqualified name is: to_regclass follows it, and gives NULL for none.
 # Rows with a number are columns of that table (from 1), those of number 0 are types.
@@ -43,6 +42,20 @@ SELECT c.number, c.atttypid, c.attname::text, NULL, NULL, NULL, NULL, NULL, NULL
 """  # noqa: S608 (constants)
 
 
+class _Table:
+    """One table: types by column name, the SQL that makes a column's default, the generated columns."""
+
+    __slots__ = ("generated", "makers", "types")
+
+    def __init__(self) -> None:
+        self.types: dict[str, PgType[Any]] = {}
+        self.makers: dict[str, str] = {}
+        self.generated: set[str] = set()
+
+
+_UNKNOWN = _Table()
+
+
 class Catalog:
     """The actual column types of the tables that one engine's database has; shared by its sessions and threads.
 
@@ -51,7 +64,7 @@ class Catalog:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._tables: dict[Key, Columns] = {}
+        self._tables: dict[Key, _Table] = {}
         self._types: dict[tuple[Key, str | None, PgType[Any]], PgType[Any]] = {}
         self._generation = 0
 
@@ -90,7 +103,15 @@ class Catalog:
 
     def actual(self, table: Mapper | TableSource) -> Mapping[str, PgType[Any]]:
         """Return the database's types by column name, of all columns; empty where the table is not known."""
-        return MappingProxyType(self._tables.get(_key(table), {}))
+        return MappingProxyType(self._tables.get(_key(table), _UNKNOWN).types)
+
+    def makers(self, table: Mapper | TableSource) -> Mapping[str, str]:
+        """Return the SQL expressions that make the defaults of columns, identities included, by column name."""
+        return MappingProxyType(self._tables.get(_key(table), _UNKNOWN).makers)
+
+    def generated(self, table: Mapper | TableSource) -> frozenset[str]:
+        """Return the names of the columns that the database computes from others."""
+        return frozenset(self._tables.get(_key(table), _UNKNOWN).generated)
 
     def invalidate(self) -> None:
         """Forget everything, because tables may have changed: it is read again when it is needed."""
@@ -99,7 +120,7 @@ class Catalog:
             self._tables = {}
             self._types = {}
 
-    def _remember(self, generation: int, found: dict[Key, Columns]) -> None:
+    def _remember(self, generation: int, found: dict[Key, _Table]) -> None:
         with self._lock:
             if generation == self._generation:  # else it was read before the change that made it invalid
                 self._tables.update(found)
@@ -107,10 +128,10 @@ class Catalog:
     def _resolve(self, key: tuple[Key, str | None, PgType[Any]]) -> PgType[Any]:
         table, name, declared = key
         with self._lock:
-            columns = self._tables.get(table)
-            if columns is None:
+            known = self._tables.get(table)
+            if known is None:
                 return declared
-            actual = columns.get(name or "")
+            actual = known.types.get(name or "")
             resolved = declared if actual is None else resolve(declared, actual)
             self._types[key] = resolved
             return resolved
@@ -121,16 +142,21 @@ def _key(table: Mapper | TableSource) -> Key:
     return source.schema, source.name
 
 
-def _by_table(keys: Sequence[Key], rows: Sequence[Sequence[Any]]) -> dict[Key, Columns]:
+def _by_table(keys: Sequence[Key], rows: Sequence[Sequence[Any]]) -> dict[Key, _Table]:
     types = types_from(row[1:9] for row in rows if row[0] == 0)
     made: dict[int, PgType[Any]] = {}
-    found: dict[Key, Columns] = {}
-    for row in rows:
-        if row[0] != 0:
-            number, oid, name = row[:3]
-            if oid not in made:
-                made[oid] = _type(types[oid])
-            found.setdefault(keys[number - 1], {})[name] = made[oid]
+    found: dict[Key, _Table] = {}
+    for number, oid, name, *_, maker, generated in rows:
+        if number == 0:
+            continue
+        if oid not in made:
+            made[oid] = _type(types[oid])
+        table = found.setdefault(keys[number - 1], _Table())
+        table.types[name] = made[oid]
+        if maker is not None:
+            table.makers[name] = maker
+        if generated:
+            table.generated.add(name)
     return found
 
 

@@ -142,7 +142,7 @@ class Clean:
 
     @property
     def status(self) -> str:
-        return PERSISTENT if self.unit is not None else DETACHED
+        return DETACHED if self.unit is None or self.unit.closed else PERSISTENT
 
     @property
     def batch(self) -> Batch | None:
@@ -151,10 +151,11 @@ class Clean:
 
     def own(self, obj: PSQLModel) -> State:
         """Give `obj` a state of its own, known to the unit of work, and return it."""
-        state = State(self.unit, self.mapper, self.status, self.batch)
+        unit = None if self.unit is None or self.unit.closed else self.unit
+        state = State(unit, self.mapper, DETACHED if unit is None else PERSISTENT, self.batch)
         set_state(obj, state)
-        if self.unit is not None:
-            self.unit.track(obj, state)
+        if unit is not None:
+            unit.track(obj, state)
         return state
 
     def write(self, obj: PSQLModel, key: str, value: Any) -> None:

@@ -1,0 +1,232 @@
+"""Collect: from the books of the unit of work to the rows of a flush. Pure: it decides, and sends nothing.
+
+Values are dumped here, so that what does not fit its column is refused before anything is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+from psqlmodel.core.unitofwork import UnitOfWork
+from psqlmodel.errors import InvalidValueError, MissingPrimaryKeyError, ObjectStateError
+from psqlmodel.model.fields import Column
+from psqlmodel.model.mapper import Mapper
+from psqlmodel.model.relations import RelationInfo
+from psqlmodel.model.state import PENDING, TRANSIENT, UNSET, Raw, raw_name
+from psqlmodel.types import PgType
+
+TypeOf: TypeAlias = Callable[[Column[Any]], PgType[Any]]
+
+
+class Changes:
+    """What one flush writes.
+
+    `new` and `deleted` objects by mapper; `changed` by mapper and the columns that changed; `linked` and `unlinked`
+    pairs of objects by many-to-many relation (each pair once, whichever side it was made on).
+    """
+
+    def __init__(self) -> None:
+        self.new: dict[Mapper, list[Any]] = {}
+        self.changed: dict[Mapper, dict[tuple[str, ...], list[Any]]] = {}
+        self.deleted: dict[Mapper, list[Any]] = {}
+        self.linked: dict[Link, None] = {}
+        self.unlinked: dict[Link, None] = {}
+        self.quiet: list[Any] = []  # tracked objects with nothing to write
+
+    @property
+    def mappers(self) -> set[Mapper]:
+        """All mappers with something to write."""
+        return {*self.new, *self.changed, *self.deleted}
+
+
+class Link:
+    """A row of a link table: two objects and the relation seen from the first; equal from either side."""
+
+    __slots__ = ("identity", "ours", "relation", "theirs")
+
+    def __init__(self, relation: RelationInfo, ours: Any, theirs: Any) -> None:
+        self.relation = relation
+        self.ours = ours
+        self.theirs = theirs
+        _, near, far = relation.secondary
+        one = (tuple(c.name for c in near), id(ours))
+        other = (tuple(c.name for c in far), id(theirs))
+        self.identity = (relation.link_table, *sorted((one, other)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Link) and self.identity == other.identity
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+
+def collect(unit: UnitOfWork, type_of: TypeOf) -> Changes:
+    """Return what a flush has to write.
+
+    Raises `ObjectStateError` for a link to an object that is not in the session, `MissingPrimaryKeyError` for a key
+    that was set to None.
+    """
+    changes = Changes()
+    for obj in unit.new.values():
+        changes.new.setdefault(type(obj).__mapper__, []).append(obj)
+        _collect_links(changes, obj)
+    for obj in unit.tracked.values():
+        _collect_links(changes, obj)
+        changed = changed_columns(obj, type_of)
+        if changed:
+            mapper = type(obj).__mapper__
+            changes.changed.setdefault(mapper, {}).setdefault(changed, []).append(obj)
+        else:
+            changes.quiet.append(obj)
+    for obj in unit.deleted.values():
+        changes.deleted.setdefault(type(obj).__mapper__, []).append(obj)
+    return changes
+
+
+def changed_columns(obj: Any, type_of: TypeOf) -> tuple[str, ...]:
+    """Return the keys of the columns of a persistent object that differ from the database, in model order."""
+    mapper = type(obj).__mapper__
+    values = obj.__dict__
+    attributes = mapper.attributes
+    changed = {
+        key
+        for key, old in obj._state.original.items()
+        if key in attributes and key in values and not _same(old, values[key], type_of(attributes[key]))
+    }
+    changed.update(_keys_to_come(obj, mapper))
+    for column in mapper.primary_key:
+        if column.key in changed and values[column.key] is None:
+            raise MissingPrimaryKeyError(f"{mapper.name}.{column.key} is part of the primary key and can't be None")
+    return tuple(key for key in mapper.keys if key in changed) if changed else ()
+
+
+def _keys_to_come(obj: Any, mapper: Mapper) -> Iterable[str]:
+    """Give the foreign key columns that point at an object whose key is not known yet."""
+    for key in obj._state.original:
+        relation = _to_one(mapper, key)
+        if relation is not None and is_pending(obj.__dict__.get(key)):
+            yield from relation.local_keys
+
+
+def _to_one(mapper: Mapper, key: str) -> RelationInfo | None:
+    relation = mapper.relations.get(key) or mapper.hidden.get(key)
+    return relation if relation is not None and not relation.many and relation.outgoing else None
+
+
+def _same(old: Any, new: Any, type_: PgType[Any]) -> bool:
+    """Tell whether the database has this value already."""
+    if isinstance(old, Raw):
+        loaded = old.wire if type_.load is None else type_.load(old.wire)
+        return bool(loaded == new) and (not type_.mutable or new is None or type_.dump(loaded) == type_.dump(new))
+    if old is UNSET:
+        return False
+    return old is new or (type(old) is type(new) and bool(old == new))
+
+
+def is_pending(value: Any) -> bool:
+    """Tell whether a related object waits for its row, and so for its key."""
+    return value is not None and value is not UNSET and value._state.status == PENDING
+
+
+def _collect_links(changes: Changes, obj: Any) -> None:
+    """Find the many-to-many lists of `obj` that changed."""
+    mapper = type(obj).__mapper__
+    original = obj._state.original
+    for key, relation in mapper.relations.items():
+        if relation.declared.secondary is None or key not in obj.__dict__:
+            continue
+        if obj._state.status == PENDING:
+            before: list[Any] = []
+        elif isinstance(original.get(key), Raw):
+            before = original[key].wire
+        else:
+            continue
+        after = obj.__dict__[key]
+        known, wanted = {id(item) for item in before}, {id(item) for item in after}
+        for item in after:
+            if id(item) not in known:
+                changes.linked[Link(relation, obj, item)] = None
+        for item in before:
+            if id(item) not in wanted:
+                changes.unlinked[Link(relation, obj, item)] = None
+
+
+# --- the links of new and changed objects ------------------------------------------------------------------------------
+
+
+def take_keys(obj: Any) -> None:
+    """Copy the keys of related objects, as far as they have got them, into the foreign keys of `obj`.
+
+    Raises `ObjectStateError` for a related object that no session knows.
+    """
+    mapper = type(obj).__mapper__
+    values = obj.__dict__
+    for relation in mapper.all_relations():
+        parent = values.get(relation.key)
+        if parent is None or relation.declared.secondary is not None or relation.many or not relation.outgoing:
+            continue
+        if parent._state is TRANSIENT:
+            raise ObjectStateError(
+                f"{relation!r} points at a {relation.target.name} that is in no session: add it, or set the relation "
+                "to None"
+            )
+        for ours, theirs in zip(relation.local, relation.remote, strict=True):
+            key = parent.__dict__.get(theirs.key)
+            if key is not None and values.get(ours.key) != key:
+                values[ours.key] = key
+
+
+def waits_for(obj: Any) -> list[Any]:
+    """Return the pending objects that the foreign keys of `obj` point at."""
+    values = obj.__dict__
+    found = []
+    for relation in type(obj).__mapper__.all_relations():
+        value = values.get(relation.key)
+        if relation.declared.secondary is not None or relation.many or not relation.outgoing:
+            continue
+        if is_pending(value) and value is not obj:
+            found.append(value)
+    return found
+
+
+# --- from objects to columns of wire values ----------------------------------------------------------------------------
+
+
+def row_keys(obj: Any, mapper: Mapper) -> tuple[str, ...]:
+    """Return the columns that an INSERT of `obj` writes: those that were set."""
+    values = obj.__dict__
+    return tuple(
+        key
+        for key, column in mapper.attributes.items()
+        if (key in values or raw_name(key) in values)
+        and column.generated is None
+        and not (column.primary_key and values.get(key) is None)
+    )
+
+
+def value_of(obj: Any, key: str) -> Any:
+    """Return the value of a column, a raw one handed out."""
+    values = obj.__dict__
+    return values[key] if key in values else getattr(obj, key, None)
+
+
+def dumped_column(mapper: Mapper, column: Column[Any], type_: PgType[Any], values: list[Any]) -> list[Any]:
+    """Return the values of one column as transport values.
+
+    Raises `InvalidValueError` that names the column.
+    """
+    try:
+        return type_.dump_column(values)
+    except InvalidValueError as error:
+        raise InvalidValueError(f"{mapper.name}.{column.key}: {error}") from None
+
+
+def dumped(mapper: Mapper, column: Column[Any], type_: PgType[Any], value: Any) -> Any:
+    """Return one value as a wire value; raises `InvalidValueError` that names the column."""
+    if value is None:
+        return None
+    try:
+        return type_.dump(value)
+    except InvalidValueError as error:
+        raise InvalidValueError(f"{mapper.name}.{column.key}: {error}") from None

@@ -1,0 +1,132 @@
+"""The SQL of a flush: one text per table, operation and set of columns, whatever the number of rows. Pure.
+
+Many rows travel as one array per column (`unnest($1::int8[], $2::text[])`). What the server makes is matched by the
+ordinal that each row brings along, never by the order in which rows come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from psqlmodel.query.quoting import quote
+from psqlmodel.types import PgType
+
+TypedColumn = tuple[str, PgType[Any]]  # the quoted name, and what the column really is
+
+
+def named(columns: Sequence[Any], types: Sequence[PgType[Any]]) -> list[TypedColumn]:
+    """Return the columns by their quoted names, with their types."""
+    return [(quote(column.name), type_) for column, type_ in zip(columns, types, strict=True)]
+
+
+def insert_one(table: str, columns: Sequence[TypedColumn], returning: Sequence[str]) -> str:
+    """Return the INSERT of one row: `$n` is the wire value of column n."""
+    if not columns:
+        body = "DEFAULT VALUES"
+    else:
+        names = ", ".join(name for name, _ in columns)
+        body = f"({names}) VALUES ({', '.join(f'${n}' for n in range(1, len(columns) + 1))})"
+    return f"INSERT INTO {table} {body}{_returning(returning)}"
+
+
+def insert_many(
+    table: str,
+    columns: Sequence[TypedColumn],
+    made: Sequence[tuple[str, str]],
+    returning: Sequence[str],
+    keys: Sequence[str],
+) -> str:
+    """Return the INSERT of many rows.
+
+    `made` are key columns that the server makes, with the expression that makes them; `returning` the columns whose
+    values are wanted, `keys` the primary key. The result has the ordinal (from 1) first, then the columns of `made`,
+    then those of `returning`. Without both it has no rows. `$1` is the number of rows where there are no columns.
+    """
+    given = [name for name, _ in columns]
+    source = _source(columns)
+    if not made and not returning:
+        return f"INSERT INTO {table} ({', '.join(given)}) SELECT {_values(columns)} FROM {source}"
+    made_names = [name for name, _ in made]
+    selected = [*(f"{expression} AS {name}" for name, expression in made), *_aliased(columns), "d.ord"]
+    targets = ", ".join([*made_names, *given])
+    override = " OVERRIDING SYSTEM VALUE" if made else ""
+    back = [name for name in dict.fromkeys([*keys, *returning])]
+    join = " AND ".join(f"i.{key} = r.{key}" for key in keys)
+    wanted = ", ".join(["r.ord", *(f"r.{name}" for name in made_names), *(f"i.{name}" for name in returning)])
+    return (
+        f"WITH r AS MATERIALIZED (SELECT {', '.join(selected)} FROM {source}), "
+        f"i AS (INSERT INTO {table} ({targets}){override} SELECT {targets} FROM r ORDER BY ord "
+        f"RETURNING {', '.join(back)}) SELECT {wanted} FROM i JOIN r ON {join}"
+    )
+
+
+def update_one(
+    table: str, columns: Sequence[TypedColumn], keys: Sequence[TypedColumn], returning: Sequence[str]
+) -> str:
+    """Return the UPDATE of one row: first the new values, then the key."""
+    sets = ", ".join(f"{name} = ${n}" for n, (name, _) in enumerate(columns, 1))
+    where = " AND ".join(f"{name} = ${n}" for n, (name, _) in enumerate(keys, len(columns) + 1))
+    return f"UPDATE {table} SET {sets} WHERE {where}{_returning(returning)}"
+
+
+def update_many(
+    table: str, columns: Sequence[TypedColumn], keys: Sequence[TypedColumn], returning: Sequence[str]
+) -> str:
+    """Return the UPDATE of many rows: an array per new value, then an array per key column.
+
+    With `returning` the result has the ordinal (from 1) first.
+    """
+    parts = [*columns, *keys]
+    arrays = ", ".join(f"${n}::{type_.transport}[]" for n, (_, type_) in enumerate(parts, 1))
+    fields = ", ".join(f"c{n}" for n in range(1, len(parts) + 1))
+    sets = ", ".join(f"{name} = d.c{n}{type_.cast}" for n, (name, type_) in enumerate(columns, 1))
+    where = _keys_equal(keys, len(columns) + 1)
+    back = f" RETURNING d.ord, {', '.join(f't.{name}' for name in returning)}" if returning else ""
+    return (
+        f"UPDATE {table} AS t SET {sets} FROM unnest({arrays}) WITH ORDINALITY AS d({fields}, ord) "
+        f"WHERE {where}{back}"
+    )
+
+
+def delete(table: str, keys: Sequence[TypedColumn]) -> str:
+    """Return the DELETE of many rows: an array per key column."""
+    if len(keys) == 1:
+        name, type_ = keys[0]
+        cast = f"{type_.cast}[]" if type_.cast else ""
+        return f"DELETE FROM {table} WHERE {name} = ANY($1::{type_.transport}[]{cast})"
+    return f"DELETE FROM {table} AS t USING {_unnest(keys)} WHERE {_keys_equal(keys, 1)}"
+
+
+def missing_rows(table: str, keys: Sequence[TypedColumn]) -> str:
+    """Return the query for the ordinals (from 1) of the keys that have no row: an array per key column."""
+    return (
+        f"SELECT d.ord FROM {_unnest(keys)} WHERE NOT EXISTS "
+        f"(SELECT 1 FROM {table} AS t WHERE {_keys_equal(keys, 1)})"
+    )
+
+
+def _unnest(columns: Sequence[TypedColumn]) -> str:
+    arrays = ", ".join(f"${n}::{type_.transport}[]" for n, (_, type_) in enumerate(columns, 1))
+    fields = ", ".join(f"c{n}" for n in range(1, len(columns) + 1))
+    return f"unnest({arrays}) WITH ORDINALITY AS d({fields}, ord)"
+
+
+def _source(columns: Sequence[TypedColumn]) -> str:
+    return _unnest(columns) if columns else "generate_series(1, $1::int8) AS d(ord)"
+
+
+def _values(columns: Sequence[TypedColumn]) -> str:
+    return ", ".join(f"d.c{n}{type_.cast}" for n, (_, type_) in enumerate(columns, 1))
+
+
+def _aliased(columns: Sequence[TypedColumn]) -> list[str]:
+    return [f"d.c{n}{type_.cast} AS {name}" for n, (name, type_) in enumerate(columns, 1)]
+
+
+def _keys_equal(keys: Sequence[TypedColumn], first: int) -> str:
+    return " AND ".join(f"t.{name} = d.c{n}{type_.cast}" for n, (name, type_) in enumerate(keys, first))
+
+
+def _returning(columns: Sequence[str]) -> str:
+    return f" RETURNING {', '.join(columns)}" if columns else ""
