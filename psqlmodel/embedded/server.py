@@ -123,10 +123,11 @@ class Server:
         with self._mutex:
             if self._leave is None or self._data is None:
                 return
+            temporary = (self._data / STATE / TEMPORARY).exists()
             self._leave()
             self._leave = None
             _in_use.discard(self)
-            _wait_for_end(self._data, time.monotonic() + STOP_PATIENCE)
+            _wait_for_end(self._data, time.monotonic() + STOP_PATIENCE, temporary=temporary)
             _reap()
 
     def __enter__(self) -> Server:
@@ -411,18 +412,18 @@ def _start_guardian(job: dict[str, Any], deadline: float) -> None:
 # --- leaving and cleaning up --------------------------------------------------------------------------------
 
 
-def _wait_for_end(data: Path, deadline: float) -> None:
-    """Wait until the server is gone, unless others use it."""
+def _wait_for_end(data: Path, deadline: float, *, temporary: bool) -> None:
+    """Wait until the server is gone, and temporary data with it, unless others use it."""
     state = data / STATE
-    while not locks.is_free(state / "server"):
-        # Not exclusive, yet shared: others have it. Neither: the guardian is at work. Both: it is about to
-        # wake up.
-        if not locks.is_free(state / "users", locks.EXCLUSIVE) and locks.is_free(state / "users"):
-            return
-        if time.monotonic() > deadline:
+    while time.monotonic() < deadline:
+        if locks.is_free(state / "server"):
+            _remove_unused(data)  # its guardian was killed, or is removing it right now
+            if not temporary or not data.exists():
+                return
+        # Not exclusive, yet shared: others have it. Neither: the guardian is at work. Both: it will wake up.
+        elif not locks.is_free(state / "users", locks.EXCLUSIVE) and locks.is_free(state / "users"):
             return
         time.sleep(POLL)
-    _remove_unused(data)
 
 
 def _remove_unused(data: Path) -> None:
