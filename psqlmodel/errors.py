@@ -265,6 +265,8 @@ _BY_CLASS: dict[str, type[DatabaseError]] = {
     "08": ConnectionLost,
     "22": DataError,
     "23": IntegrityError,
+    "28": OperationalError,  # the server refuses the role or the password
+    "3D": OperationalError,  # the database does not exist
     "40": TransactionRollbackError,
     "53": InsufficientResources,
     "55": OperationalError,

@@ -32,9 +32,7 @@ COPY_CHUNK = 1 << 16
 
 # Commands that give no rows go as a simple query: one trip instead of two.
 _ROWLESS = frozenset(
-    """BEGIN START COMMIT END ROLLBACK ABORT SAVEPOINT RELEASE SET RESET CREATE ALTER DROP TRUNCATE COMMENT GRANT
-    REVOKE LOCK DECLARE CLOSE DO DISCARD LISTEN UNLISTEN NOTIFY ANALYZE VACUUM REFRESH REINDEX CLUSTER DEALLOCATE
-    CHECKPOINT""".split()
+    ["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "SET", "RESET", "CREATE", "ALTER", "DROP", "TRUNCATE", "COMMENT", "GRANT", "REVOKE", "LOCK", "DECLARE", "CLOSE", "DO", "DISCARD", "LISTEN", "UNLISTEN", "NOTIFY", "ANALYZE", "VACUUM", "REFRESH", "REINDEX", "CLUSTER", "DEALLOCATE", "CHECKPOINT"]
 )
 
 
@@ -142,7 +140,9 @@ class Connection:
         """Send it once more with a new plan: the table has changed. Inside a transaction that is not possible."""
         self._prepared.pop(request.text, None)
         if request.prelude:
-            await self._raw.execute(f"ROLLBACK;{request.prelude}")  # ours, and empty: it began with this statement
+            await self._raw.execute(
+                f"ROLLBACK;{request.prelude}"
+            )  # ours, and empty: it began with this statement
         elif self._raw.is_in_transaction():
             raise error
         prepared = await self._prepare(request)
@@ -244,7 +244,9 @@ def _literal(value: Any) -> tuple[str, Any]:
     """Return the cast for a value whose parameter has no type, and the value to send."""
     kind = type(value)
     if kind is int:
-        return ("::int4" if -(2**31) <= value < 2**31 else "::int8" if -(2**63) <= value < 2**63 else "::numeric"), value
+        return (
+            "::int4" if -(2**31) <= value < 2**31 else "::int8" if -(2**63) <= value < 2**63 else "::numeric"
+        ), value
     if kind is float:
         return "::numeric", Decimal(repr(value))
     if kind is datetime:
@@ -373,15 +375,16 @@ async def connect(
     connection = Connection(raw, prepared_statements=prepared_statements)
     if not prepared_statements:
         for name, value in (settings or {}).items():
-            await connection.execute(Statement("SELECT set_config($1, $2, false)", (name, value), prepare=False))
+            await connection.execute(
+                Statement("SELECT set_config($1, $2, false)", (name, value), prepare=False)
+            )
     return connection
 
 
 # What libpq calls by another name or does not send to the server.
 _RENAMED = {"dbname": "database"}
 _LIBPQ_ONLY = frozenset(
-    """connect_timeout client_encoding fallback_application_name keepalives keepalives_idle keepalives_interval
-    keepalives_count tcp_user_timeout hostaddr channel_binding gssencmode load_balance_hosts""".split()
+    ["connect_timeout", "client_encoding", "fallback_application_name", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "hostaddr", "channel_binding", "gssencmode", "load_balance_hosts"]
 )
 
 
@@ -398,7 +401,9 @@ def our_error(error: Exception, statement: str, lost: bool) -> DatabaseError | E
         return _server_error(error, statement)
     if isinstance(error, UnicodeError | exceptions.DataError):
         message = "an argument does not fit its parameter's type"
-        ours: DatabaseError = DataError(f"{message} ({_argument(error)})", sqlstate="22000", statement=statement)
+        ours: DatabaseError = DataError(
+            f"{message} ({_argument(error)})", sqlstate="22000", statement=statement
+        )
     elif lost or isinstance(error, OSError):
         ours = make_error("the connection to the server is lost", sqlstate=None, statement=statement)
     elif isinstance(error, exceptions.PostgresError):

@@ -416,6 +416,7 @@ class AsyncPool(Generic[A]):
         """Make the accounts for the running loop, and a guard that closes its connections when the loop ends."""
         if self._closed:
             raise PoolClosedError("the engine is disposed; create a new one")
+        self._sweep()
         home: _Home[A] = _Home(self._make_slots())
         self._homes[asyncio.get_running_loop()] = home
         home.guard = self._guard(home)
@@ -427,10 +428,20 @@ class AsyncPool(Generic[A]):
         try:
             yield
         finally:
+            self._homes.pop(asyncio.get_running_loop(), None)
             entries, _ = home.slots.close()
-            for connection in list(home.out):
+            for connection in home.out:
                 connection.terminate()
+            home.out.clear()
             await self._close_all(home, entries)
+
+    def _sweep(self) -> None:
+        """Forget the loops that were closed without closing their asynchronous generators."""
+        for loop in [loop for loop in self._homes if loop.is_closed()]:
+            home = self._homes.pop(loop)
+            for connection in [*home.out, *(entry.connection for entry in home.slots.close()[0])]:
+                with contextlib.suppress(RuntimeError):  # its loop can't do the work any more
+                    connection.terminate()
 
     async def _take(self, home: _Home[A], timeout: float) -> Entry[A] | None:
         slots = home.slots

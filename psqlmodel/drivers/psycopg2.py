@@ -24,9 +24,10 @@ from psycopg2 import extensions
 
 from psqlmodel.drivers import wire
 from psqlmodel.drivers.failure import make_error
-from psqlmodel.errors import DatabaseError, DataError, ProgrammingError
+from psqlmodel.errors import DatabaseError, DataError, ProgrammingError, PSQLModelError
 from psqlmodel.query.lexing import first_word, tokens
 from psqlmodel.steps import NO_COLUMNS, Copy, Rows, Shape, Statement
+from psqlmodel.types import parse_array
 
 PREPARED_STATEMENTS = 256  # of each connection; each costs the server some 10 to 50 kB
 SHAPES = 512
@@ -89,6 +90,8 @@ class Connection:
                 return self._copy(request)
             return self._statement(request)
         except (psycopg2.Error, ValueError) as error:
+            if isinstance(error, PSQLModelError):
+                raise
             self._fail(error, request)
 
     def reset(self) -> None:
@@ -159,7 +162,9 @@ class Connection:
             if plan.name:  # a prepared statement never changes its columns
                 plan.shape = shape
         data = cursor.fetchall()
-        if len(data) > 1000:  # the cursor keeps the driver's buffer of the whole result until it is used again
+        if (
+            len(data) > 1000
+        ):  # the cursor keeps the driver's buffer of the whole result until it is used again
             self._cursor = self._raw.cursor()
         return Rows(data, shape, cursor.rowcount)
 
@@ -368,6 +373,7 @@ def _set(connection: Connection, settings: dict[str, str]) -> None:
 
 # --- values of results --------------------------------------------------------------------------------------------
 
+
 def _cast_bytes(value: str | None, cursor: Any) -> bytes | None:
     return None if value is None else bytes(psycopg2.BINARY(value, cursor))
 
@@ -382,7 +388,7 @@ def _cast_void(value: str | None, cursor: Any) -> None:
 
 def _cast_boxes(value: str | None, cursor: Any) -> list[Any] | None:
     """Boxes are the one type whose arrays are delimited by `;`, which psycopg2 does not know."""
-    return None if value is None else [part for part in value[1:-1].split(";") if part]
+    return None if value is None else parse_array(value, None, ";")
 
 
 _SCALARS: dict[int, Any] = {

@@ -7,11 +7,11 @@ PostgreSQL 14 to 18; built-in OIDs never change).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
-from uuid import UUID
+
+from psqlmodel.types import array_literal, text_of
 
 # Native types: OID → (name, OID of the array type).
 NATIVE: Final[dict[int, tuple[str, int]]] = {
@@ -112,87 +112,13 @@ def array_delimiter(element: int) -> str:
 
 
 def to_text(value: Any) -> str:
-    """Return the text form of a wire value, as the server's input function reads it; `value` is not None.
+    """Return the text form of a wire value, lists included, as the server's input function reads it.
 
-    Raises TypeError for a value that is no wire value.
+    `value` is not None. Raises `InvalidValueError` for a value that is no wire value.
     """
-    render = _RENDER.get(type(value))
-    if render is not None:
-        return render(value)
-    return _render_subclass(value)
-
-
-def array_text(values: Sequence[Any], delimiter: str = ",") -> str:
-    """Return the array literal for a (nested) list of wire values: `{1,2,NULL}`."""
-    return "{" + delimiter.join([_element(value, delimiter) for value in values]) + "}"
-
-
-def _element(value: Any, delimiter: str) -> str:
-    if value is None:
-        return "NULL"
-    kind = type(value)
-    if kind is int:
-        return str(value)
-    if kind is list or kind is tuple:
-        return array_text(value, delimiter)
-    text = to_text(value)
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _render_subclass(value: Any) -> str:
-    for kind, render in _RENDER.items():
-        if isinstance(value, kind):
-            return render(value)
-    raise TypeError(f"{type(value).__name__} is no wire value; dump it by its PostgreSQL type first")
-
-
-def _bool(value: bool) -> str:
-    return "true" if value else "false"
-
-
-def _bytes(value: bytes) -> str:
-    return "\\x" + value.hex()
-
-
-def _datetime(value: datetime) -> str:
-    bare = value.replace(tzinfo=None)
-    if bare == datetime.max:
-        return "infinity"
-    if bare == datetime.min:
-        return "-infinity"
-    return value.isoformat(" ")
-
-
-def _date(value: date) -> str:
-    if value == date.max:
-        return "infinity"
-    if value == date.min:
-        return "-infinity"
-    return value.isoformat()
-
-
-def _interval(value: timedelta) -> str:
-    return f"{value.days} days {value.seconds} seconds {value.microseconds} microseconds"
-
-
-# datetime before date and bool before int: subclasses are looked for in this order.
-_RENDER: Final[dict[type, Callable[[Any], str]]] = {
-    str: str,
-    bool: _bool,
-    int: int.__repr__,
-    float: float.__repr__,  # PostgreSQL reads nan, inf and -inf as Python writes them
-    Decimal: Decimal.__str__,
-    bytes: _bytes,
-    bytearray: _bytes,
-    memoryview: _bytes,
-    datetime: _datetime,
-    date: _date,
-    time: time.isoformat,
-    timedelta: _interval,
-    UUID: UUID.__str__,
-    list: array_text,
-    tuple: array_text,
-}
+    if isinstance(value, list | tuple):
+        return array_literal(value)
+    return text_of(value)
 
 
 # --- rows for COPY ------------------------------------------------------------------------------------------------

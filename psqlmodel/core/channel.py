@@ -1,0 +1,151 @@
+"""Channels: what `run` and `run_async` send requests through; one for each session and each one-off job.
+
+A channel takes a connection from the engine's pool with its first request and gives it back at a `Release`. An
+error that the server reported leaves the connection usable. Anything else (a cancellation, Ctrl-C, a defect)
+leaves it in doubt: the channel throws it away at once, before the steps hear of it. A channel decides nothing about
+transactions.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from psqlmodel.errors import PSQLModelError
+from psqlmodel.steps import NO_COLUMNS, Copy, Release, Request, Rows, Statement
+
+if TYPE_CHECKING:
+    from psqlmodel.core.engine import AsyncEngine, Engine
+
+NOTHING = Rows((), NO_COLUMNS, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class StatementEvent:
+    """What was sent: the text (values are not in it), the number of arguments and rows, the time, the purpose."""
+
+    text: str
+    arguments: int
+    rows: int
+    seconds: float
+    purpose: str
+    error: BaseException | None = None
+
+
+Listener: TypeAlias = Callable[[StatementEvent], object]
+
+
+class SessionChannel:
+    """The synchronous channel: `send` a request, get its rows."""
+
+    __slots__ = ("_connection", "_engine")
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Any = None
+
+    @property
+    def connected(self) -> bool:
+        """True while the channel holds a connection."""
+        return self._connection is not None
+
+    def send(self, request: Request) -> Rows:
+        """Send a request; a `Release` gives the connection back."""
+        if type(request) is Release:
+            return self.release(discard=request.discard)
+        assert not isinstance(request, Release)
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = self._engine.acquire()
+        try:
+            if self._engine.listeners:
+                return self._observed(connection, request)
+            return connection.execute(request)
+        except PSQLModelError:
+            raise
+        except BaseException:
+            _ = self.release(discard=True)
+            raise
+
+    def release(self, *, discard: bool = False) -> Rows:
+        """Give the connection back, if one is held; `discard` closes it instead."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._engine.pool.release(connection, discard=discard)
+        return NOTHING
+
+    def _observed(self, connection: Any, request: Statement | Copy) -> Rows:
+        begun = time.perf_counter()
+        try:
+            rows: Rows = connection.execute(request)
+        except BaseException as error:
+            self._engine.tell(event_of(request, NOTHING, begun, error))
+            raise
+        self._engine.tell(event_of(request, rows, begun))
+        return rows
+
+
+class AsyncSessionChannel:
+    """The asynchronous channel: `await send(request)`."""
+
+    __slots__ = ("_connection", "_engine")
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._connection: Any = None
+
+    @property
+    def connected(self) -> bool:
+        """True while the channel holds a connection."""
+        return self._connection is not None
+
+    async def send(self, request: Request) -> Rows:
+        """Send a request; a `Release` gives the connection back."""
+        if type(request) is Release:
+            return await self.release(discard=request.discard)
+        assert not isinstance(request, Release)
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = await self._engine.acquire()
+        try:
+            if self._engine.listeners:
+                return await self._observed(connection, request)
+            return await connection.execute(request)
+        except PSQLModelError:
+            raise
+        except BaseException:
+            _ = await self.release(
+                discard=True
+            )  # does not wait: a discarded connection is closed behind our back
+            raise
+
+    async def release(self, *, discard: bool = False) -> Rows:
+        """Give the connection back, if one is held; `discard` closes it instead."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._engine.pool.release(connection, discard=discard)
+        return NOTHING
+
+    async def _observed(self, connection: Any, request: Statement | Copy) -> Rows:
+        begun = time.perf_counter()
+        try:
+            rows: Rows = await connection.execute(request)
+        except BaseException as error:
+            self._engine.tell(event_of(request, NOTHING, begun, error))
+            raise
+        self._engine.tell(event_of(request, rows, begun))
+        return rows
+
+
+def event_of(
+    request: Statement | Copy, rows: Rows, begun: float, error: BaseException | None = None
+) -> StatementEvent:
+    """Return the event for a request that began at `begun` (`time.perf_counter`)."""
+    seconds = time.perf_counter() - begun
+    count = len(rows.data) or rows.count
+    if isinstance(request, Copy):
+        text = f"COPY {request.table} ({', '.join(request.columns)}) FROM STDIN"
+        return StatementEvent(text, 0, rows.count, seconds, request.purpose, error)
+    return StatementEvent(request.text, len(request.args), count, seconds, request.purpose, error)

@@ -1,0 +1,428 @@
+"""Engines: where the server is, the pool of connections to it, and SQL without a session.
+
+`Engine` (psycopg2) and `AsyncEngine` (asyncpg) are parallel shells; what they do is written once, as steps. An engine
+knows no session; making one connects to nothing, unless `ensure_database`, `ensure_tables` or `embedded` ask for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, TypeVar, overload
+
+from psqlmodel import schema
+from psqlmodel.core import jobs
+from psqlmodel.core.catalog import Catalog
+from psqlmodel.core.channel import AsyncSessionChannel, Listener, SessionChannel, StatementEvent
+from psqlmodel.core.discovery import find_models
+from psqlmodel.core.dsn import Target, parse_dsn
+from psqlmodel.core.options import Options, read_options
+from psqlmodel.core.row import RowList
+from psqlmodel.core.transaction import begin_text
+from psqlmodel.drivers.pool import AsyncPool, Pool, PoolStatus
+from psqlmodel.errors import DatabaseError
+from psqlmodel.model.mapper import Mapper, mapper_of, registry
+from psqlmodel.steps import Steps, run, run_async
+
+__all__ = [
+    "AsyncEngine",
+    "AsyncEngineConnection",
+    "Engine",
+    "EngineConnection",
+    "PoolStatus",
+    "StatementEvent",
+    "create_async_engine",
+    "create_engine",
+]
+
+T = TypeVar("T")
+Params = Sequence[Any] | Mapping[str, Any] | None
+
+
+@overload
+def create_engine(dsn: str | None = None, *, async_: Literal[False] = False, **options: Any) -> Engine: ...
+@overload
+def create_engine(dsn: str | None = None, *, async_: Literal[True], **options: Any) -> AsyncEngine: ...
+@overload
+def create_engine(dsn: str | None = None, *, async_: bool, **options: Any) -> Engine | AsyncEngine: ...
+def create_engine(dsn: str | None = None, *, async_: bool = False, **options: Any) -> Engine | AsyncEngine:
+    """Return an engine for a PostgreSQL server.
+
+    `dsn` is `postgresql://user:password@host:5432/database`, `host=… dbname=…`, `"embedded"` (a private server, gone
+    at exit) or `"embedded:///path"` (kept); without it `DATABASE_URL` counts, then the `PG*` variables. `async_`
+    chooses asyncpg. Options (times in seconds):
+
+    - `pool_size` (5) connections stay open, `max_pool_size` (10) is the limit, `pool_timeout` (30) the wait for one,
+      `max_lifetime` (3600) the age at which one is replaced;
+    - `connect_timeout` (10), `statement_timeout` (none), `application_name`, `timezone` ("UTC"), `settings` (server
+      settings for each connection: `{"lock_timeout": "2s"}`);
+    - `prepared_statements` (True): False behind a pooler in transaction mode (PgBouncer);
+    - `ensure_database` makes a missing database, `ensure_tables` the missing tables of `models=[User, …]` or of
+      `models_path=` (a module's name, a file or a folder). A synchronous engine does so at once, an asynchronous one
+      with its first connection, or at `await engine.start()`.
+
+    Raises `ConfigurationError` for what is not usable as given.
+
+        engine = create_engine("postgresql://me@localhost/shop")
+    """
+    settings = read_options(dsn, options)
+    return AsyncEngine(settings) if async_ else Engine(settings)
+
+
+def create_async_engine(dsn: str | None = None, **options: Any) -> AsyncEngine:
+    """Return an asynchronous engine: `create_engine` with `async_=True`."""
+    return create_engine(dsn, async_=True, **options)
+
+
+class _EngineBase:
+    """What both engines are: options, listeners, catalog."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.catalog = Catalog()
+        self.listeners: tuple[Listener, ...] = ()
+        self._target = options.target
+        self._server: Any = None
+
+    def on_statement(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener(StatementEvent)` after each statement; returns a function that ends this.
+
+        Nothing is measured while nobody listens. Values of parameters are not in the event.
+
+            stop = engine.on_statement(lambda event: print(event.seconds, event.text))
+        """
+        self.listeners = (*self.listeners, listener)
+
+        def stop() -> None:
+            self.listeners = tuple([each for each in self.listeners if each is not listener])
+
+        return stop
+
+    def tell(self, event: StatementEvent) -> None:
+        """Tell the listeners what was sent."""
+        for listener in self.listeners:
+            _ = listener(event)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.options.target}>"
+
+    @property
+    def _asks_for_work(self) -> bool:
+        options = self.options
+        return bool(options.target.embedded) or options.ensure_database or options.ensure_tables
+
+    def _connection_options(self) -> dict[str, Any]:
+        return {
+            "settings": self.options.server_settings(),
+            "prepared_statements": self.options.prepared_statements,
+            "connect_timeout": self.options.connect_timeout,
+        }
+
+    def _pool_options(self) -> dict[str, Any]:
+        options = self.options
+        return {
+            "pool_size": options.pool_size,
+            "max_size": options.max_pool_size,
+            "timeout": options.pool_timeout,
+            "max_lifetime": options.max_lifetime,
+        }
+
+    def _mappers(self, models: Iterable[type] | None) -> list[Mapper]:
+        """Return the mappers of `models`, else of the models that the engine was given, else of all."""
+        chosen = list(models) if models is not None else [*self.options.models]
+        if models is None and self.options.models_path:
+            chosen += find_models(self.options.models_path)
+        if not chosen and models is None:
+            return registry.mappers()
+        return [mapper_of(model) for model in dict.fromkeys(chosen)]
+
+    def _serve_embedded(self) -> Target:
+        """Start the embedded server and return where it is."""
+        from psqlmodel import embedded  # only those who ask for it need it
+
+        self._server = embedded.acquire(self.options.target.embedded)
+        return parse_dsn(self._server.dsn)
+
+    def _stop_embedded(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop()
+
+
+# --- synchronous --------------------------------------------------------------------------------------------------
+
+
+class Engine(_EngineBase):
+    """A pool of psycopg2 connections to one database; safe to share between threads. Made by `create_engine`."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.pool: Pool[Any] = Pool(self._open, **self._pool_options())
+        if self._asks_for_work:
+            try:
+                self._start()
+            except BaseException:
+                self.dispose()
+                raise
+
+    def acquire(self, timeout: float | None = None) -> Any:
+        """Take a driver's connection out of the pool; `engine.pool.release(connection)` gives it back."""
+        return self.pool.acquire(timeout)
+
+    def run(self, steps: Steps[T]) -> T:
+        """Run steps on a connection of the pool and return their result."""
+        channel = SessionChannel(self)
+        try:
+            return run(steps, channel)
+        finally:
+            _ = channel.release()
+
+    def execute(self, sql: str, params: Params = None) -> RowList:
+        """Execute one SQL statement by itself and return its rows.
+
+        `params` is a list for `%s`, a mapping for `%(name)s`. Raises the server's error as a `DatabaseError`.
+
+            engine.execute("SELECT name FROM users WHERE id = %s", [1])[0].name
+        """
+        return self.run(jobs.execute(sql, params))
+
+    def connect(self) -> EngineConnection:
+        """Return a connection for SQL by hand, each statement committed by itself; use it in a `with` block.
+
+        with engine.connect() as connection:
+            connection.execute("VACUUM users")
+        """
+        return EngineConnection(self, jobs.Job())
+
+    def transaction(
+        self, *, isolation: str | None = None, read_only: bool = False, deferrable: bool = False
+    ) -> EngineConnection:
+        """Return a connection in a transaction: committed at the end of the `with` block, rolled back on error.
+
+        with engine.transaction() as connection:
+            connection.execute("UPDATE users SET name = %s", ["Ada"])
+        """
+        begin = begin_text(isolation=isolation, read_only=read_only, deferrable=deferrable)
+        return EngineConnection(self, jobs.Job(begin))
+
+    def create_all(self, models: Iterable[type] | None = None) -> None:
+        """Create the missing tables of `models` (default: those of the engine, else all that are defined)."""
+        self.run(schema.create_all(self._mappers(models)))
+        self.catalog.invalidate()
+
+    def drop_all(self, models: Iterable[type] | None = None) -> None:
+        """Drop the tables of `models` (default: those of the engine, else all that are defined)."""
+        self.run(schema.drop_all(self._mappers(models)))
+        self.catalog.invalidate()
+
+    def dispose(self, timeout: float | None = None) -> None:
+        """Close the pool, and stop an embedded server. Connections in use are closed when they come back.
+
+        `timeout`: wait so many seconds for those in use, then close them under their users.
+        """
+        self.pool.close(timeout)
+        self._stop_embedded()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.dispose()
+
+    def _open(self) -> Any:
+        return self._connect_to(self._target)
+
+    def _connect_to(self, target: Target) -> Any:
+        from psqlmodel.drivers import psycopg2  # importing the package imports no driver
+
+        return psycopg2.connect(self.options.connection_parameters(target), **self._connection_options())
+
+    def _start(self) -> None:
+        options = self.options
+        if options.target.embedded:
+            self._target = self._serve_embedded()
+        if options.ensure_database:
+            self._ensure_database()
+        if options.ensure_tables:
+            self.create_all()
+
+    def _ensure_database(self) -> None:
+        name = jobs.database_name(self._target)
+        for maintenance in jobs.MAINTENANCE:
+            try:
+                connection = self._connect_to(self._target.on_database(maintenance))
+            except DatabaseError:
+                continue  # the one may be missing or closed to us; what is wrong in truth shows at the target
+            try:
+                return run(jobs.create_database(name), jobs.Direct(connection))
+            finally:
+                connection.close()
+
+
+class EngineConnection:
+    """A connection for SQL by hand; from `engine.connect()` or `engine.transaction()`."""
+
+    def __init__(self, engine: Engine, job: jobs.Job) -> None:
+        self._channel = SessionChannel(engine)
+        self._job = job
+
+    def execute(self, sql: str, params: Params = None) -> RowList:
+        """Execute one SQL statement and return its rows; `params` as in `Engine.execute`."""
+        return run(self._job.execute(sql, params), self._channel)
+
+    def close(self) -> None:
+        """Give the connection back; a transaction that is open is rolled back."""
+        self._job.closed = True
+        _ = self._channel.release()
+
+    def __enter__(self) -> EngineConnection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            run(self._job.finish(error), self._channel)
+        finally:
+            self.close()
+
+
+# --- asynchronous -------------------------------------------------------------------------------------------------
+
+
+class AsyncEngine(_EngineBase):
+    """A pool of asyncpg connections to one database for each event loop. Made by `create_async_engine`."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self.pool: AsyncPool[Any] = AsyncPool(self._open, **self._pool_options())
+        self._started = not self._asks_for_work
+        self._starting = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Do what `ensure_database`, `ensure_tables` and `embedded` ask for; the first connection does it else."""
+        async with self._starting:
+            if not self._started:
+                await self._start()
+                self._started = True
+
+    async def acquire(self, timeout: float | None = None) -> Any:
+        """Take a driver's connection out of the pool; `await engine.pool.release(connection)` gives it back."""
+        if not self._started:
+            await self.start()
+        return await self.pool.acquire(timeout)
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Run steps on a connection of the pool and return their result."""
+        channel = AsyncSessionChannel(self)
+        try:
+            return await run_async(steps, channel)
+        finally:
+            _ = await channel.release()
+
+    async def execute(self, sql: str, params: Params = None) -> RowList:
+        """Execute one SQL statement by itself and return its rows, as `Engine.execute` does."""
+        return await self.run(jobs.execute(sql, params))
+
+    def connect(self) -> AsyncEngineConnection:
+        """Return a connection for SQL by hand; use it in an `async with` block."""
+        return AsyncEngineConnection(self, jobs.Job())
+
+    def transaction(
+        self, *, isolation: str | None = None, read_only: bool = False, deferrable: bool = False
+    ) -> AsyncEngineConnection:
+        """Return a connection in a transaction; use it in an `async with` block."""
+        begin = begin_text(isolation=isolation, read_only=read_only, deferrable=deferrable)
+        return AsyncEngineConnection(self, jobs.Job(begin))
+
+    async def create_all(self, models: Iterable[type] | None = None) -> None:
+        """Create the missing tables of `models` (default: those of the engine, else all that are defined)."""
+        await self.run(schema.create_all(self._mappers(models)))
+        self.catalog.invalidate()
+
+    async def drop_all(self, models: Iterable[type] | None = None) -> None:
+        """Drop the tables of `models` (default: those of the engine, else all that are defined)."""
+        await self.run(schema.drop_all(self._mappers(models)))
+        self.catalog.invalidate()
+
+    async def dispose(self, timeout: float | None = None) -> None:
+        """Close the pool, and stop an embedded server. Connections in use are closed when they come back.
+
+        `timeout`: wait so many seconds for those in use, then close them under their users.
+        """
+        await self.pool.close(timeout)
+        if self._server is not None:
+            await asyncio.to_thread(self._stop_embedded)
+
+    async def __aenter__(self) -> AsyncEngine:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.dispose()
+
+    async def _open(self) -> Any:
+        return await self._connect_to(self._target)
+
+    async def _connect_to(self, target: Target) -> Any:
+        from psqlmodel.drivers import asyncpg  # importing the package imports no driver
+
+        return await asyncpg.connect(self.options.connection_parameters(target), **self._connection_options())
+
+    async def _start(self) -> None:
+        options = self.options
+        if options.target.embedded and self._server is None:
+            self._target = await asyncio.to_thread(self._serve_embedded)
+        if options.ensure_database:
+            await self._ensure_database()
+        if options.ensure_tables:
+            self._started = True  # its own statements need a connection
+            try:
+                await self.create_all()
+            except BaseException:
+                self._started = False
+                raise
+
+    async def _ensure_database(self) -> None:
+        name = jobs.database_name(self._target)
+        for maintenance in jobs.MAINTENANCE:
+            try:
+                connection = await self._connect_to(self._target.on_database(maintenance))
+            except DatabaseError:
+                continue  # the one may be missing or closed to us; what is wrong in truth shows at the target
+            try:
+                return await run_async(jobs.create_database(name), jobs.AsyncDirect(connection))
+            finally:
+                await connection.close()
+
+
+class AsyncEngineConnection:
+    """A connection for SQL by hand; from `engine.connect()` or `engine.transaction()`."""
+
+    def __init__(self, engine: AsyncEngine, job: jobs.Job) -> None:
+        self._channel = AsyncSessionChannel(engine)
+        self._job = job
+
+    async def execute(self, sql: str, params: Params = None) -> RowList:
+        """Execute one SQL statement and return its rows; `params` as in `Engine.execute`."""
+        return await run_async(self._job.execute(sql, params), self._channel)
+
+    async def close(self) -> None:
+        """Give the connection back; a transaction that is open is rolled back."""
+        self._job.closed = True
+        _ = await self._channel.release()
+
+    async def __aenter__(self) -> AsyncEngineConnection:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await run_async(self._job.finish(error), self._channel)
+        finally:
+            await self.close()

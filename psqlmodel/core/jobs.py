@@ -1,0 +1,107 @@
+"""Work of an engine without a session, as steps: SQL by hand, a transaction around it, a missing database made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from psqlmodel.core.dsn import Target
+from psqlmodel.core.row import RowList, rows_of
+from psqlmodel.errors import ConfigurationError, DatabaseError, SessionClosedError
+from psqlmodel.query.quoting import quote
+from psqlmodel.query.raw import translate_params
+from psqlmodel.steps import Release, Request, Rows, Statement, Steps
+
+# Databases that every server has; one of them may be closed to us.
+MAINTENANCE: Final = ("postgres", "template1")
+_EXISTS_ALREADY: Final = ("42P04", "23505")  # another process was faster
+
+
+def execute(sql: str, params: Sequence[Any] | Mapping[str, Any] | None, begin: str = "") -> Steps[RowList]:
+    """Execute SQL that a user wrote and return its rows; `begin` is sent before it."""
+    text, args = translate_params(sql, params)
+    rows = yield Statement(text, args, prepare=False, prelude=begin, purpose="raw")
+    return RowList(rows_of(rows), rows.count or len(rows.data))
+
+
+class Job:
+    """SQL by hand on one connection; in a transaction where `begin` says how it begins."""
+
+    __slots__ = ("begin", "begun", "closed")
+
+    def __init__(self, begin: str = "") -> None:
+        self.begin = begin
+        self.begun = False
+        self.closed = False
+
+    def execute(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None) -> Steps[RowList]:
+        """Execute SQL; the first one begins the transaction."""
+        if self.closed:
+            raise SessionClosedError("this connection was given back; open another with engine.connect()")
+        begin = "" if self.begun else self.begin
+        self.begun = bool(self.begin)
+        return (yield from execute(sql, params, begin))
+
+    def finish(self, error: BaseException | None) -> Steps[None]:
+        """End the transaction: COMMIT, or ROLLBACK where an error ends it; that error is never masked."""
+        if not self.begun:
+            return
+        self.begun = False
+        if error is None:
+            _ = yield Statement("COMMIT", prepare=False, purpose="transaction")
+            return
+        try:
+            _ = yield Statement("ROLLBACK", prepare=False, purpose="transaction")
+        except DatabaseError:
+            _ = yield Release(discard=True)
+
+
+def create_database(name: str) -> Steps[None]:
+    """Create the database where it is missing; runs on another database of the same server."""
+    found = yield Statement(
+        "SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1", [name], purpose="schema"
+    )
+    if found.data:
+        return
+    try:
+        _ = yield Statement(f"CREATE DATABASE {quote(name)}", prepare=False, purpose="schema")
+    except DatabaseError as error:
+        if error.sqlstate not in _EXISTS_ALREADY:
+            raise
+
+
+def database_name(target: Target) -> str:
+    """Return the name of the target's database.
+
+    Raises `ConfigurationError` where neither the DSN nor the environment names one.
+    """
+    parameters = target.parameters
+    name = parameters.get("dbname") or os.environ.get("PGDATABASE") or parameters.get("user")
+    if not name:
+        raise ConfigurationError("ensure_database=True needs the name of the database in the DSN")
+    return name
+
+
+class Direct:
+    """A channel over one synchronous connection that is in no pool."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def send(self, request: Request) -> Rows:
+        """Send a request."""
+        rows: Rows = self._connection.execute(request)
+        return rows
+
+
+class AsyncDirect:
+    """A channel over one asynchronous connection that is in no pool."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def send(self, request: Request) -> Rows:
+        """Send a request."""
+        rows: Rows = await self._connection.execute(request)
+        return rows

@@ -1,0 +1,131 @@
+"""The options of an engine: read once, checked before anything is connected. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from psqlmodel.core.dsn import Target, find_target
+from psqlmodel.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What `create_engine` was told; times are in seconds."""
+
+    target: Target
+    pool_size: int = 5
+    max_pool_size: int = 10
+    pool_timeout: float = 30.0
+    max_lifetime: float = 3600.0
+    connect_timeout: float = 10.0
+    statement_timeout: float | None = None
+    application_name: str | None = None
+    timezone: str = "UTC"
+    prepared_statements: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    ensure_database: bool = False
+    ensure_tables: bool = False
+    models: tuple[type, ...] = ()
+    models_path: tuple[str, ...] = ()
+
+    def server_settings(self) -> dict[str, str]:
+        """Return the settings that every connection starts with."""
+        settings = {"TimeZone": self.timezone, "DateStyle": "ISO", "IntervalStyle": "postgres"}
+        if self.statement_timeout is not None:
+            settings["statement_timeout"] = str(round(self.statement_timeout * 1000))
+        return settings | {name: str(value) for name, value in self.settings.items()}
+
+    def connection_parameters(self, target: Target) -> dict[str, str]:
+        """Return libpq's parameters for `target`."""
+        name = {} if self.application_name is None else {"application_name": self.application_name}
+        return target.parameters | name
+
+
+def read_options(dsn: str | None, given: Mapping[str, Any]) -> Options:
+    """Return the checked options.
+
+    Raises `ConfigurationError` for an unknown name, a value out of range, or a DSN that is not readable.
+    """
+    known = [option.name for option in fields(Options) if option.name != "target"]
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            advice = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
+            raise ConfigurationError(f"create_engine has no option {name!r}{advice}")
+    values = dict(given)
+    values["models"] = _as_models(values.get("models"))
+    values["models_path"] = _as_paths(values.get("models_path"))
+    _limit_pool(values)
+    options = Options(target=find_target(dsn, os.environ), **values)
+    _check(options)
+    return options
+
+
+def _limit_pool(values: dict[str, Any]) -> None:
+    """Let `pool_size` alone raise the limit, and `max_pool_size` alone lower the size."""
+    size, limit = values.get("pool_size"), values.get("max_pool_size")
+    if isinstance(size, int) and limit is None:
+        values["max_pool_size"] = max(size, Options.max_pool_size)
+    if isinstance(limit, int) and size is None:
+        values["pool_size"] = min(limit, Options.pool_size)
+
+
+def _check(options: Options) -> None:
+    for name in ("pool_size", "max_pool_size"):
+        value = getattr(options, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigurationError(f"{name} must be a whole number of at least 1")
+    if options.max_pool_size < options.pool_size:
+        raise ConfigurationError(
+            f"max_pool_size={options.max_pool_size} is less than pool_size={options.pool_size}"
+        )
+    for name in ("pool_timeout", "max_lifetime", "connect_timeout", "statement_timeout"):
+        value = getattr(options, name)
+        if value is None and name == "statement_timeout":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise ConfigurationError(f"{name} must be a number of seconds above 0")
+    for name in ("prepared_statements", "ensure_database", "ensure_tables"):
+        if not isinstance(getattr(options, name), bool):
+            raise ConfigurationError(f"{name} must be True or False")
+    _check_texts(options)
+    if options.ensure_tables and not (options.models or options.models_path):
+        raise ConfigurationError(
+            "ensure_tables=True needs the models: models=[User, …] or models_path='myapp.models'"
+        )
+
+
+def _check_texts(options: Options) -> None:
+    for name in ("application_name", "timezone"):
+        value = getattr(options, name)
+        if not isinstance(value, str) and not (value is None and name == "application_name"):
+            raise ConfigurationError(f"{name} must be a str")
+    if not isinstance(options.settings, Mapping) or not all(
+        isinstance(name, str) for name in options.settings
+    ):
+        raise ConfigurationError('settings must be a mapping of names and values: {"lock_timeout": "2s"}')
+
+
+def _as_models(models: Any) -> tuple[type, ...]:
+    if models is None:
+        return ()
+    if isinstance(models, type) or not isinstance(models, Iterable):
+        raise ConfigurationError("models must be a list of model classes: models=[User, Order]")
+    return tuple(models)
+
+
+def _as_paths(paths: Any) -> tuple[str, ...]:
+    if paths is None:
+        return ()
+    if isinstance(paths, str | Path):
+        return (str(paths),)
+    if not isinstance(paths, Iterable):
+        raise ConfigurationError(
+            "models_path must be a module's name, a file or a folder, or a list of these"
+        )
+    return tuple([str(path) for path in paths])
