@@ -8,15 +8,13 @@ This module must not know models, queries or functions.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
+from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from psqlmodel.errors import QueryError
 from psqlmodel.query.nodes import DEFERRED, NO_SOURCES, Deferred, Node, Params, Shape, TableName
 from psqlmodel.query.quoting import qualified, quote
 from psqlmodel.query.values import bind, bind_list, by_python_type
-
-if TYPE_CHECKING:
-    from psqlmodel.types import PgType
+from psqlmodel.types import PgType
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -51,7 +49,7 @@ class Expression(Node, Generic[T_co]):
         self,
         shape: Shape,
         params: Params = (),
-        sources: frozenset[str] = NO_SOURCES,
+        sources: frozenset[Source] = NO_SOURCES,
         flags: int = 0,
         level: int = ATOM,
         type: PgType[Any] | None = None,
@@ -328,7 +326,7 @@ class Expression(Node, Generic[T_co]):
         """Name the expression as a column of the result."""
         return Labeled(self, name)
 
-    def Cast(self, type: PgType[Any]) -> Expression[Any]:
+    def Cast(self, type: Any) -> Expression[Any]:
         """Cast to a PostgreSQL type: `User.age.Cast(types.text)`."""
         return compose(CAST, type, paren(self, CAST), f"::{cast_name(type)}")
 
@@ -393,7 +391,7 @@ class Ordering(Node):
         return self.expression.params
 
     @property
-    def sources(self) -> frozenset[str]:  # type: ignore[override]
+    def sources(self) -> frozenset[Source]:  # type: ignore[override]
         """The sources of the expression."""
         return self.expression.sources
 
@@ -420,9 +418,10 @@ class ColumnExpression(Expression[T_co]):
         type: PgType[Any] | None,
         origin: ColumnExpression[Any] | None = None,
     ) -> None:
-        bound = source is not None and name is not None
-        shape = f"{source.qualifier}.{quote(name)}" if source is not None and name is not None else None
-        super().__init__(shape, (), source.qualifiers if bound and source is not None else NO_SOURCES, 0, ATOM, type)
+        if source is None or name is None:
+            super().__init__(None, type=type)
+        else:
+            super().__init__(f"{source.qualifier}.{quote(name)}", (), source.itself, 0, ATOM, type)
         # A declaration that is not bound to a table yet has no source; the model layer binds it.
         self.source: Any = source
         self.name: Any = name
@@ -442,24 +441,29 @@ class ColumnExpression(Expression[T_co]):
 
 
 class Source:
-    """What can stand in a FROM clause: `shape` and `params` there, `qualifier` before the names of its columns."""
+    """What can stand in a FROM clause: `shape` and `params` there, `qualifier` before the names of its columns.
 
-    __slots__ = ("flags", "params", "qualifier", "qualifiers", "shape", "sources")
+    `sources` are those that it needs to its left: only a LATERAL subquery has them. `itself` is the set of the
+    source alone, which is what each of its columns needs.
+    """
+
+    __slots__ = ("flags", "itself", "params", "qualifier", "selected", "shape", "sources")
 
     def __init__(
         self,
         qualifier: str,
         shape: Shape,
         params: Params = (),
-        sources: frozenset[str] = NO_SOURCES,
+        sources: frozenset[Source] = NO_SOURCES,
         flags: int = 0,
     ) -> None:
         self.qualifier = qualifier
-        self.qualifiers = frozenset((qualifier,))
+        self.itself = frozenset((self,))
         self.shape = shape
         self.params = params
         self.sources = sources
         self.flags = flags
+        self.selected: Any = None  # the select list of its entity, kept by `outputs.py`
 
     def __repr__(self) -> str:
         return self.qualifier.replace('"', "")
@@ -604,7 +608,7 @@ def typed(value: Any, type: PgType[Any]) -> Node:
     """Return `value` as a parameter with a cast to `type`."""
     if isinstance(value, Node):
         return value
-    return Expression((None, f"::{cast_name(type)}"), (type.dump(value),), level=CAST, type=type)
+    return Expression((None, f"::{type.base}"), (type.dump(value),), level=CAST, type=type)
 
 
 def text_operand(value: Any) -> Node:
@@ -629,8 +633,10 @@ def is_text(expression: Expression[Any]) -> bool:
 
 
 def cast_name(type: PgType[Any]) -> str:
-    """Return the name of a type in a cast: a serial is an integer there."""
-    return type.transport if type.serial else type.name
+    """Return the name of a type in a cast; raise `QueryError` for what is no type."""
+    if not isinstance(type, PgType):
+        raise QueryError(f"a cast takes a type such as types.bigint, not {type!r}")
+    return type.base if type.serial else type.name
 
 
 def _contained(left: Expression[Any], value: Any) -> Node:
@@ -650,6 +656,8 @@ def _between(left: Expression[Any], operator: str, low: Any, high: Any) -> Condi
 
 def _membership(left: Expression[Any], values: Any, array: str, subquery: str, null: str) -> Condition:
     if isinstance(values, Node):
+        if getattr(values, "width", 1) != 1:
+            raise QueryError(f"{left!r}.In takes a subquery of one column; it selects {values.width}")  # type: ignore[attr-defined]
         return compose(COMPARISON, None, paren(left, OTHER), subquery, values, ")")
     items = _items(left, values, null)
     if any(isinstance(item, Node) for item in items):

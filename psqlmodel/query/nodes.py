@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from psqlmodel.types import PgType
-    from psqlmodel.query.expression import ColumnExpression
+    from psqlmodel.query.expression import ColumnExpression, Source
 
 # A str is SQL text, None a parameter, a Slot the type of a column, a tuple a sequence of these.
 Shape: TypeAlias = Any
@@ -26,18 +26,18 @@ DEFERRED: Final = 4  # has parameters whose type is only guessed
 CTES: Final = 8  # refers to common table expressions
 INHERITED: Final = DEFERRED | CTES  # what a subquery passes on to the query around it
 
-NO_SOURCES: Final[frozenset[str]] = frozenset()
+NO_SOURCES: Final[frozenset[Any]] = frozenset()
 
 
 class Node:
-    """Something with SQL text: `shape`, `params`, `sources` (qualifiers it needs from outside), `flags`."""
+    """Something with SQL text: `shape`, `params`, `sources` (those it needs around it), `flags`."""
 
     __slots__ = ()
 
     if TYPE_CHECKING:
         shape: Shape
         params: Params
-        sources: frozenset[str]
+        sources: frozenset[Source]
         flags: int
 
 

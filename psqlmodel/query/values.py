@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psqlmodel.errors import InvalidValueError, PSQLModelError, QueryError
 from psqlmodel.query.nodes import Deferred, DeferredList
+from psqlmodel.types import PgType, from_annotation
+from psqlmodel.types.temporal import timestamp
 
 if TYPE_CHECKING:
     from psqlmodel.query.expression import Expression
-    from psqlmodel.types import PgType
 
 # Python types whose wire value is the same for every column that may be declared with them.
 _SETTLED: Final = frozenset({bool, int, str, bytes, decimal.Decimal, datetime.date, uuid.UUID})
@@ -85,17 +86,15 @@ def by_python_type(value: Any) -> tuple[Any, str]:
             return value, "::integer"
         return (value, "::bigint") if -_INT8 <= value < _INT8 else (decimal.Decimal(value), "::numeric")
     type_ = type_of_value(value)
-    return type_.dump(value), _CASTS.get(kind) or f"::{type_.name}"
+    return type_.dump(value), _CASTS.get(kind) or f"::{type_.base}"
 
 
 def type_of_value(value: Any) -> PgType[Any]:
     """Return the PostgreSQL type that a value has by itself."""
-    from psqlmodel import types
-
     if isinstance(value, datetime.datetime) and value.tzinfo is None:
-        return types.timestamp
+        return timestamp
     try:
-        return types.from_annotation(_annotation(value))
+        return from_annotation(_annotation(value))
     except (PSQLModelError, TypeError):
         raise QueryError(
             f"a {type(value).__name__} is not a value that SQL can take here; pass a plain value (for an object: "

@@ -1,0 +1,177 @@
+"""The compiler: a query becomes SQL text and arguments. Text is made once for each shape and kept.
+
+The cache maps a shape to its text; arguments are taken from the query at hand. A column's real type (`types`)
+decides how deferred parameters are dumped and what the few texts that name types say. Sends nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psqlmodel.errors import InvalidValueError, QueryError
+from psqlmodel.query.expression import ColumnExpression
+from psqlmodel.query.nodes import CTES, DEFERRED, Deferred, Shape, TableName, TransportSlot, TypeOf
+from psqlmodel.query.outputs import Output
+from psqlmodel.query.sources import CommonTable, CteReference, names
+from psqlmodel.query.statement import Assembly, Query
+
+_MOST_TEXTS = 4096  # a program has hundreds of shapes; more mean that something generates them
+_texts: dict[Any, Template] = {}
+
+
+class Compiled:
+    """A query as it is sent: `text`, `args` (wire values), and what the rows are (`outputs`).
+
+    `columns_used` are columns whose type is only guessed and matters here: where it is not empty, `args` and `text`
+    hold for the guesses, unless `types` was given. `tables` are quoted names.
+    """
+
+    __slots__ = ("args", "columns_used", "outputs", "returns_rows", "tables", "text")
+
+    def __init__(
+        self,
+        text: str,
+        args: list[Any],
+        outputs: tuple[Output, ...],
+        tables: frozenset[str],
+        columns_used: tuple[ColumnExpression[Any], ...],
+    ) -> None:
+        self.text = text
+        self.args = args
+        self.outputs = outputs
+        self.returns_rows = bool(outputs)
+        self.tables = tables
+        self.columns_used = columns_used
+
+
+class Template:
+    """The text of a shape, the tables in it, and the columns whose types it names."""
+
+    __slots__ = ("columns", "tables", "text")
+
+    def __init__(self, text: str, tables: frozenset[str], columns: tuple[ColumnExpression[Any], ...]) -> None:
+        self.text = text
+        self.tables = tables
+        self.columns = columns
+
+
+def compile(query: Query[Any], types: TypeOf | None = None) -> Compiled:
+    """Return `query` as text and arguments.
+
+    `types` tells a column's type in the database, where it is known better than the model says. Raises `QueryError`
+    for a query that refers to tables it does not have.
+    """
+    if not isinstance(query, Query):
+        raise QueryError(f"expected a query, not {type(query).__name__}")
+    assembly = query.assembly
+    if assembly.sources:
+        raise QueryError(
+            f"the query uses {names(assembly.sources)} without having it"
+            f"{f' (it has {names(query.known)})' if query.known else ''}: add .Join(…), .From(…) or .Using(…)"
+        )
+    shape, params = assembly.shape, assembly.params
+    if assembly.flags & CTES:
+        shape, params = _hoisted(assembly)
+    template = _texts.get(shape) or _keep(shape, _template(shape, _modelled))
+    used: tuple[ColumnExpression[Any], ...] = ()
+    if template.columns:
+        used = tuple(column for column in template.columns if column.type is not None and column.type.guess)
+        if types is not None:
+            key = (shape, tuple([types(column) for column in template.columns]))
+            template = _texts.get(key) or _keep(key, _template(shape, types))
+    if used or assembly.flags & DEFERRED or shape is not assembly.shape:
+        used += tuple(param.column for param in params if isinstance(param, Deferred))
+        args = [_argument(param, types) if isinstance(param, Deferred) else param for param in params]
+    else:
+        args = params.copy()
+    return Compiled(template.text, args, query.outputs, template.tables, used)
+
+
+def render(shape: Shape) -> str:
+    """Return the text of a shape alone."""
+    return _template(shape, _modelled).text
+
+
+def _argument(param: Deferred, types: TypeOf | None) -> Any:
+    if types is not None:
+        return _dumped(param, types(param.column))
+    try:
+        return param.dump(_modelled(param.column))
+    except InvalidValueError:
+        return param.value  # does not fit the guess; the catalog will tell whether it fits the column
+
+
+def _dumped(param: Deferred, type_: Any) -> Any:
+    try:
+        return param.dump(type_)
+    except InvalidValueError as error:
+        raise InvalidValueError(f"{param.column!r}: {error}") from None
+
+
+def _modelled(column: ColumnExpression[Any]) -> Any:
+    return column.type
+
+
+def _keep(key: Any, template: Template) -> Template:
+    if len(_texts) >= _MOST_TEXTS:
+        _texts.clear()
+    _texts[key] = template
+    return template
+
+
+def _template(shape: Shape, types: TypeOf) -> Template:
+    pieces: list[str] = []
+    tables: set[str] = set()
+    columns: list[ColumnExpression[Any]] = []
+    count = 0
+
+    def walk(part: Shape) -> None:
+        nonlocal count
+        if part is None:
+            count += 1
+            pieces.append(f"${count}")
+        elif isinstance(part, tuple):
+            for inner in part:
+                walk(inner)
+        elif isinstance(part, str):
+            if isinstance(part, TableName):
+                tables.add(str(part))
+            pieces.append(part)
+        else:
+            slot: TransportSlot = part
+            columns.append(slot.column)
+            pieces.append(slot.text(types(slot.column)))
+
+    walk(shape)
+    return Template("".join(pieces), frozenset(tables), tuple(columns))
+
+
+def _hoisted(assembly: Assembly) -> tuple[Shape, list[Any]]:
+    """Put the common tables that the query refers to before it, each after those it needs itself."""
+    tables: dict[str, CommonTable] = {}
+    _gather(assembly.params, tables, ())
+    head: list[Shape] = []
+    params: list[Any] = []
+    recursive = any(table.recursion is not None for table in tables.values())
+    lead = "WITH RECURSIVE " if recursive else "WITH "
+    for table in tables.values():
+        shape, own, _ = table.write()
+        head += (lead, shape)
+        params += own
+        lead = ",\n"
+    params += assembly.params
+    kept = [param for param in params if not isinstance(param, CteReference)]
+    return (*head, "\n", assembly.shape), kept
+
+
+def _gather(params: Any, tables: dict[str, CommonTable], path: tuple[str, ...]) -> None:
+    for param in params:
+        if not isinstance(param, CteReference):
+            continue
+        table = param.table
+        known = tables.get(table.name)
+        if known is None:
+            _gather(table.write()[1], tables, (*path, table.name))
+            tables[table.name] = table
+        elif known is not table and known.write()[0] != table.write()[0]:
+            raise QueryError(f"two common tables of the query are called {table.name!r}")

@@ -1,0 +1,120 @@
+"""Rowset: what SELECT and its combinations share; ordering, limits, set operations, includes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from psqlmodel.errors import QueryError
+from psqlmodel.query.expression import Expression, Ordering
+from psqlmodel.query.include import deepened, included
+from psqlmodel.query.nodes import Node
+from psqlmodel.query.outputs import position
+from psqlmodel.query.statement import Assembly, Query
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    from psqlmodel.query.combine import CombinedQuery
+
+
+class Rowset(Query[T]):
+    """A query that reads: SELECT, UNION, …"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ordering: tuple[Ordering, ...] = ()
+        self.limit: int | None = None
+        self.offset: int | None = None
+        self.includes: tuple[Any, ...] = ()
+
+    def OrderBy(self, *ordering: Any) -> Self:
+        """Order the rows, after what they are ordered by already.
+
+            Select(User).OrderBy(User.name.Desc().NullsLast(), User.id)
+
+        Raises `QueryError` for what is no column or expression.
+        """
+        made = tuple(_ordering(item) for item in ordering)
+        return self._with(ordering=(*self.ordering, *made))
+
+    def Limit(self, count: int) -> Self:
+        """Return at most `count` rows."""
+        return self._with(limit=_count("Limit", count))
+
+    def Offset(self, count: int) -> Self:
+        """Skip the first `count` rows."""
+        return self._with(offset=_count("Offset", count))
+
+    def Include(self, *paths: Any) -> Self:
+        """Load relations of the objects too, one query for each: relations, paths of them, or model classes.
+
+            Select(User).Include(User.orders.Where(Order.total > 100).Limit(3))
+        """
+        if not self.entities:
+            raise QueryError("Include needs a query that selects a model: Select(User).Include(User.orders)")
+        return self._with(includes=(*self.includes, *map(included, paths)))
+
+    def ThenInclude(self, path: Any) -> Self:
+        """Load a relation of the objects that the last `Include` loads."""
+        if not self.includes:
+            raise QueryError("ThenInclude comes after Include: .Include(User.orders).ThenInclude(Order.items)")
+        return self._with(includes=(*self.includes[:-1], deepened(self.includes[-1], included(path))))
+
+    def Union(self, other: Rowset[Any]) -> CombinedQuery[T]:
+        """Return the rows of both queries, each once."""
+        return self._combined("\nUNION\n", other)
+
+    def UnionAll(self, other: Rowset[Any]) -> CombinedQuery[T]:
+        """Return the rows of both queries."""
+        return self._combined("\nUNION ALL\n", other)
+
+    def Intersect(self, other: Rowset[Any]) -> CombinedQuery[T]:
+        """Return the rows that both queries have."""
+        return self._combined("\nINTERSECT\n", other)
+
+    def Except(self, other: Rowset[Any]) -> CombinedQuery[T]:
+        """Return the rows that the other query does not have."""
+        return self._combined("\nEXCEPT\n", other)
+
+    def _combined(self, operator: str, other: Rowset[Any]) -> CombinedQuery[T]:
+        from psqlmodel.query.combine import CombinedQuery
+
+        return CombinedQuery(self, operator, other)
+
+    def _add_tail(self, assembly: Assembly) -> None:
+        if self.ordering:
+            assembly.join("\nORDER BY ", [self._ordered(item) for item in self.ordering], ", ")
+        if self.limit is not None:
+            assembly.value("\nLIMIT ", self.limit)
+        if self.offset is not None:
+            assembly.value("\nOFFSET ", self.offset)
+
+    def _ordered(self, ordering: Ordering) -> Node:
+        node = self.by_position(ordering.expression)
+        if node is ordering.expression:
+            return ordering if ordering.direction != " ASC" else node
+        return Expression((node.shape, ordering.direction)) if ordering.direction != " ASC" else node
+
+    def by_position(self, node: Node) -> Node:
+        """Return the position of `node` in the select list where it has parameters, else `node`.
+
+        To PostgreSQL `f(x, $1)` and `f(x, $2)` are two expressions, even if the values are equal.
+        """
+        if not node.params:
+            return node
+        found = position(self.outputs, node)
+        return node if found is None else Expression(str(found))
+
+
+def _ordering(item: Any) -> Ordering:
+    if isinstance(item, Ordering):
+        return item
+    if isinstance(item, Expression):
+        return Ordering(item, " ASC")
+    raise QueryError(f"OrderBy takes columns and expressions such as User.name.Desc(), not {item!r}")
+
+
+def _count(verb: str, count: Any) -> int:
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        raise QueryError(f"{verb} takes a whole number of rows from 0 on, not {count!r}")
+    return count

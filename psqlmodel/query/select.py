@@ -1,0 +1,373 @@
+"""Select: the query that reads.
+
+    Select(User).Where(User.age > 18).OrderBy(User.name).Limit(10)
+
+FROM is what the first selected item belongs to; everything else comes in by a join, so that no product of tables
+happens by accident.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, Self, TypeVar, overload
+
+from psqlmodel.errors import QueryError
+from psqlmodel.query.expression import Expression, Source
+from psqlmodel.query.nodes import AGGREGATE, NO_SOURCES, WINDOW, Node
+from psqlmodel.query.outputs import EntityOutput, outputs_of
+from psqlmodel.query.rowset import Rowset
+from psqlmodel.query.sources import source_of
+from psqlmodel.query.statement import Assembly, added, checked, missing
+
+T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+E = TypeVar("E")
+F = TypeVar("F")
+G = TypeVar("G")
+H = TypeVar("H")
+I = TypeVar("I")
+J = TypeVar("J")
+
+_ON_TRUE: Final = Expression[bool]("TRUE")
+
+
+class SelectQuery(Rowset[T]):
+    """A SELECT whose rows are of type `T`; made by `Select(…)`."""
+
+    def __init__(self, items: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.outputs = outputs_of(items, "Select")
+        self.base: tuple[Source, ...] = ()
+        for output in self.outputs:
+            if len(output.sources) == 1:
+                self.base = tuple(output.sources)
+                self.known = output.sources
+                break
+        self.joins: tuple[tuple[str, Source, Node | None], ...] = ()
+        self.where: tuple[Node, ...] = ()
+        self.grouping: tuple[Node, ...] = ()
+        self.having: tuple[Node, ...] = ()
+        self.distinct: tuple[Node, ...] | None = None  # (): DISTINCT; more: DISTINCT ON
+        self.locks: tuple[str, ...] = ()
+
+    # --- tables ---------------------------------------------------------------------------------------------------
+
+    def From(self, *entities: Any) -> Self:
+        """Read from these tables, models, aliases or subqueries instead of that of the first selected item."""
+        if self.joins:
+            raise QueryError("From comes before the joins")
+        known: frozenset[Source] = NO_SOURCES
+        base: list[Source] = []
+        for entity in entities:
+            source, known = added(known, entity, "From")
+            base.append(source)
+        return self._with(base=tuple(base), known=known)
+
+    def Join(self, entity: Any, on: Expression[bool]) -> Self:
+        """Join a table where `on` holds.
+
+            Select(User).Join(Order, Order.user_id == User.id)
+
+        Raises `QueryError` for a table that is in the query already, under the same name.
+        """
+        return self._joined("\nJOIN ", entity, on, "Join")
+
+    def LeftJoin(self, entity: Any, on: Expression[bool]) -> Self:
+        """Join a table, keeping rows without a partner."""
+        return self._joined("\nLEFT JOIN ", entity, on, "LeftJoin")
+
+    def RightJoin(self, entity: Any, on: Expression[bool]) -> Self:
+        """Join a table, keeping its rows without a partner."""
+        return self._joined("\nRIGHT JOIN ", entity, on, "RightJoin")
+
+    def FullJoin(self, entity: Any, on: Expression[bool]) -> Self:
+        """Join a table, keeping rows of both sides without a partner."""
+        return self._joined("\nFULL JOIN ", entity, on, "FullJoin")
+
+    def CrossJoin(self, entity: Any) -> Self:
+        """Join every row with every row of a table."""
+        return self._joined("\nCROSS JOIN ", entity, None, "CrossJoin")
+
+    def LateralJoin(self, subquery: Any, on: Expression[bool] | None = None) -> Self:
+        """Join a subquery that may refer to the tables before it."""
+        return self._joined("\nJOIN LATERAL ", subquery, _ON_TRUE if on is None else on, "LateralJoin")
+
+    def LeftLateralJoin(self, subquery: Any, on: Expression[bool] | None = None) -> Self:
+        """Join a subquery that may refer to the tables before it, keeping rows without a partner."""
+        return self._joined("\nLEFT JOIN LATERAL ", subquery, _ON_TRUE if on is None else on, "LeftLateralJoin")
+
+    def JoinRelated(self, relation: Any, alias: Any = None) -> Self:
+        """Join along a relation: `Select(User).JoinRelated(User.orders)`.
+
+        `alias` is an alias of the target, where its table is in the query already.
+        """
+        return self._related("\nJOIN ", relation, alias, "JoinRelated")
+
+    def LeftJoinRelated(self, relation: Any, alias: Any = None) -> Self:
+        """Join along a relation, keeping rows without a partner."""
+        return self._related("\nLEFT JOIN ", relation, alias, "LeftJoinRelated")
+
+    # --- rows -----------------------------------------------------------------------------------------------------
+
+    def Where(self, *conditions: Expression[bool]) -> Self:
+        """Keep the rows for which all conditions hold, beside those that are there already.
+
+        Raises `QueryError` for what is no condition, for aggregates, and for tables that are not in the query.
+        """
+        known = self.known
+        made = tuple([checked(condition, known, "Where") for condition in conditions])
+        return self._with(where=self.where + made)
+
+    def GroupBy(self, *items: Any) -> Self:
+        """Group the rows by columns or expressions; a model stands for all its columns."""
+        made: list[Node] = []
+        for item in items:
+            made += _groupable(item)
+        return self._with(grouping=(*self.grouping, *made))
+
+    def Having(self, *conditions: Expression[bool]) -> Self:
+        """Keep the groups for which all conditions hold."""
+        for condition in conditions:
+            if not isinstance(condition, Expression):
+                raise QueryError(f"Having takes conditions, not {type(condition).__name__}")
+            if condition.flags & WINDOW:
+                raise QueryError(f"Having can't use a window function: {condition!r}")
+        return self._with(having=(*self.having, *conditions))
+
+    def Distinct(self) -> Self:
+        """Return equal rows once."""
+        return self._with(distinct=())
+
+    def DistinctOn(self, *items: Expression[Any]) -> Self:
+        """Return the first row for each value of `items`; OrderBy, beginning with them, says which is first."""
+        if not items or not all(isinstance(item, Expression) for item in items):
+            raise QueryError("DistinctOn takes columns or expressions")
+        return self._with(distinct=items)
+
+    # --- locks ----------------------------------------------------------------------------------------------------
+
+    def ForUpdate(self, *, of: Any = (), nowait: bool = False, skip_locked: bool = False) -> Self:
+        """Lock the rows against all other writers, to change them.
+
+        `of` names the models whose rows are locked (default: all), `nowait` raises `LockNotAvailable` instead of
+        waiting, `skip_locked` leaves out rows that others hold.
+        """
+        return self._locked("UPDATE", of, nowait, skip_locked)
+
+    def ForNoKeyUpdate(self, *, of: Any = (), nowait: bool = False, skip_locked: bool = False) -> Self:
+        """Lock the rows to change anything but their keys."""
+        return self._locked("NO KEY UPDATE", of, nowait, skip_locked)
+
+    def ForShare(self, *, of: Any = (), nowait: bool = False, skip_locked: bool = False) -> Self:
+        """Lock the rows against changes."""
+        return self._locked("SHARE", of, nowait, skip_locked)
+
+    def ForKeyShare(self, *, of: Any = (), nowait: bool = False, skip_locked: bool = False) -> Self:
+        """Lock the keys of the rows against changes."""
+        return self._locked("KEY SHARE", of, nowait, skip_locked)
+
+    # --- assembling -------------------------------------------------------------------------------------------------
+
+    def assemble(self) -> Assembly:
+        """Return the statement's shape, parameters and needs."""
+        assembly = Assembly(self.known)
+        assembly.text("SELECT ")
+        if self.distinct is not None:
+            self._add_distinct(assembly, self.distinct)
+        assembly.join("", self.outputs, ", ")
+        if self.base:
+            assembly.join("\nFROM ", self.base, ", ")
+        for kind, source, on in self.joins:
+            assembly.text(kind)
+            assembly.add(source)
+            if on is not None:
+                assembly.text(" ON ")
+                assembly.add(on)
+        if self.where:
+            add_where(assembly, self.where)
+        if self.grouping:
+            assembly.join("\nGROUP BY ", [self.by_position(node) for node in self.grouping], ", ")
+        if self.having:
+            add_where(assembly, self.having, "\nHAVING ")
+        self._add_tail(assembly)
+        for lock in self.locks:
+            assembly.text(lock)
+        return assembly
+
+    @property
+    def sources_in_from(self) -> tuple[Source, ...]:
+        """The tables, aliases and subqueries of FROM, in their order."""
+        return (*self.base, *(source for _, source, _ in self.joins))
+
+    def _add_distinct(self, assembly: Assembly, items: tuple[Node, ...]) -> None:
+        if items:
+            assembly.join("DISTINCT ON (", [self.by_position(node) for node in items], ", ")
+            assembly.text(") ")
+        else:
+            assembly.text("DISTINCT ")
+
+    def _joined(self, kind: str, entity: Any, on: Any, verb: str) -> Self:
+        if not self.base:
+            raise QueryError(f"{verb}: there is nothing to join with; say .From(…) first")
+        source, known = added(self.known, entity, verb)
+        if source.sources & self.known and "LATERAL" not in kind:
+            raise QueryError(f"{verb}: the subquery {source!r} refers to tables beside it: use LateralJoin")
+        condition = checked(on, known, verb) if kind != "\nCROSS JOIN " else None
+        return self._with(joins=(*self.joins, (kind, source, condition)), known=known)
+
+    def _related(self, kind: str, relation: Any, alias: Any, verb: str) -> Self:
+        if not hasattr(relation, "join_path"):
+            raise QueryError(f"{verb} takes a relation such as User.orders, not {relation!r}")
+        left = getattr(getattr(relation, "mapper", None), "cls", None)
+        path = relation.join_path(left) if alias is None else relation.join_path(left, alias)
+        query = self
+        for entity, condition in path:
+            query = query._joined(kind, entity, condition, verb)
+        return query
+
+    def _locked(self, strength: str, of: Any, nowait: bool, skip_locked: bool) -> Self:
+        if nowait and skip_locked:
+            raise QueryError("a lock has either nowait or skip_locked")
+        if self.grouping or self.having or self.distinct is not None:
+            raise QueryError("rows of a grouped or DISTINCT query can't be locked")
+        entities = of if isinstance(of, Iterable) and not isinstance(of, type | Source) else (of,)
+        sources = [source_of(entity, "of=") for entity in entities]
+        absent = missing(frozenset(sources), self.known)
+        if absent:
+            raise QueryError(f"of= names {sorted(map(repr, absent))}, which the query does not have")
+        tables = f" OF {', '.join(source.qualifier for source in sources)}" if sources else ""
+        wait = " NOWAIT" if nowait else " SKIP LOCKED" if skip_locked else ""
+        return self._with(locks=(*self.locks, f"\nFOR {strength}{tables}{wait}"))
+
+
+def add_where(assembly: Assembly, conditions: tuple[Node, ...], lead: str = "\nWHERE ") -> None:
+    """Add conditions that must all hold; an OR among several gets parentheses."""
+    if len(conditions) == 1:
+        assembly.text(lead)
+        assembly.add(conditions[0])
+        return
+    for condition in conditions:
+        if getattr(condition, "level", 0) > 1:
+            assembly.text(lead)
+            assembly.add(condition)
+        else:
+            assembly.text(lead + "(")
+            assembly.add(condition)
+            assembly.text(")")
+        lead = "\n  AND "
+
+
+def _groupable(item: Any) -> list[Node]:
+    if isinstance(item, Expression):
+        if item.flags & (AGGREGATE | WINDOW):
+            raise QueryError(f"GroupBy can't group by the aggregate {item!r}")
+        return [item]
+    if hasattr(item, "__columns__"):
+        return list(EntityOutput(item, 0).columns)
+    raise QueryError(f"GroupBy takes columns, expressions and models, not {item!r}")
+
+
+@overload
+def Select(a: type[A], /) -> SelectQuery[A]: ...
+@overload
+def Select(a: Expression[A], /) -> SelectQuery[tuple[A]]: ...
+@overload
+def Select(a: type[A] | Expression[A], b: type[B] | Expression[B], /) -> SelectQuery[tuple[A, B]]: ...
+@overload
+def Select(
+    a: type[A] | Expression[A], b: type[B] | Expression[B], c: type[C] | Expression[C], /
+) -> SelectQuery[tuple[A, B, C]]: ...
+@overload
+def Select(
+    a: type[A] | Expression[A],
+    b: type[B] | Expression[B],
+    c: type[C] | Expression[C],
+    d: type[D] | Expression[D],
+    /,
+) -> SelectQuery[tuple[A, B, C, D]]: ...
+@overload
+def Select(
+    a: type[A] | Expression[A],
+    b: type[B] | Expression[B],
+    c: type[C] | Expression[C],
+    d: type[D] | Expression[D],
+    e: type[E] | Expression[E],
+    /,
+) -> SelectQuery[tuple[A, B, C, D, E]]: ...
+@overload
+def Select(
+    a: type[A] | Expression[A],
+    b: type[B] | Expression[B],
+    c: type[C] | Expression[C],
+    d: type[D] | Expression[D],
+    e: type[E] | Expression[E],
+    f: type[F] | Expression[F],
+    /,
+) -> SelectQuery[tuple[A, B, C, D, E, F]]: ...
+@overload
+def Select(
+    a: type[A] | Expression[A],
+    b: type[B] | Expression[B],
+    c: type[C] | Expression[C],
+    d: type[D] | Expression[D],
+    e: type[E] | Expression[E],
+    f: type[F] | Expression[F],
+    g: type[G] | Expression[G],
+    /,
+) -> SelectQuery[tuple[A, B, C, D, E, F, G]]: ...
+@overload
+def Select(
+    a: type[A] | Expression[A],
+    b: type[B] | Expression[B],
+    c: type[C] | Expression[C],
+    d: type[D] | Expression[D],
+    e: type[E] | Expression[E],
+    f: type[F] | Expression[F],
+    g: type[G] | Expression[G],
+    h: type[H] | Expression[H],
+    /,
+) -> SelectQuery[tuple[A, B, C, D, E, F, G, H]]: ...
+@overload
+def Select(
+    a: type[A] | Expression[A],
+    b: type[B] | Expression[B],
+    c: type[C] | Expression[C],
+    d: type[D] | Expression[D],
+    e: type[E] | Expression[E],
+    f: type[F] | Expression[F],
+    g: type[G] | Expression[G],
+    h: type[H] | Expression[H],
+    i: type[I] | Expression[I],
+    /,
+) -> SelectQuery[tuple[A, B, C, D, E, F, G, H, I]]: ...
+@overload
+def Select(
+    a: type[A] | Expression[A],
+    b: type[B] | Expression[B],
+    c: type[C] | Expression[C],
+    d: type[D] | Expression[D],
+    e: type[E] | Expression[E],
+    f: type[F] | Expression[F],
+    g: type[G] | Expression[G],
+    h: type[H] | Expression[H],
+    i: type[I] | Expression[I],
+    j: type[J] | Expression[J],
+    /,
+) -> SelectQuery[tuple[A, B, C, D, E, F, G, H, I, J]]: ...
+@overload
+def Select(*items: Any) -> SelectQuery[Any]: ...
+def Select(*items: Any) -> SelectQuery[Any]:
+    """Read objects of a model, or rows of columns and expressions.
+
+    `items` are model classes, aliases, subqueries, columns and expressions. One model gives its objects; anything
+    else gives rows. Raises `QueryError` for what can't be selected.
+
+        Select(User)
+        Select(User.name, Count(Order.id).As("orders")).JoinRelated(User.orders).GroupBy(User.name)
+    """
+    if not items:
+        raise QueryError("Select needs something to select: a model, columns or expressions")
+    return SelectQuery(items)

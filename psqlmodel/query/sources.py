@@ -1,0 +1,242 @@
+"""Sources: what can stand in FROM beside tables; aliases, subqueries and common table expressions."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from psqlmodel.errors import QueryError
+from psqlmodel.query.expression import ColumnExpression, Source
+from psqlmodel.query.nodes import CTES, NO_SOURCES, Node, Params, Shape
+from psqlmodel.query.quoting import quote
+
+if TYPE_CHECKING:
+    from psqlmodel.query.statement import Query
+
+E = TypeVar("E")
+
+
+class UnknownColumnError(QueryError, AttributeError):
+    """A query names a column that the table, alias or subquery does not have."""
+
+
+def Alias(entity: type[E], name: str) -> type[E]:
+    """Return `entity` under another name, for a query that needs its table twice.
+
+    `name` is an SQL alias. The result is used like the class in queries, and its rows load as objects of it.
+
+        manager = Alias(User, "manager")
+        Select(User.name, manager.name).Join(manager, User.manager_id == manager.id)
+    """
+    if not hasattr(entity, "__columns__"):
+        raise QueryError(f"Alias takes a model class, not {entity!r}")
+    return AliasedEntity(entity, name)  # type: ignore[return-value]
+
+
+class AliasedEntity:
+    """A model under another name; its columns are attributes."""
+
+    def __init__(self, entity: Any, name: str) -> None:
+        original: Source = entity.__source__
+        qualifier = quote(name)
+        base = getattr(entity, "__table_shape__", original.shape)
+        shape = (base, f" AS {qualifier}")
+        self.__entity__ = getattr(entity, "__entity__", entity)
+        self.__table_shape__ = base
+        self.__source__ = Source(qualifier, shape, original.params, original.sources, original.flags)
+        self.__columns__ = tuple(column.through(self.__source__) for column in entity.__columns__)
+        self.__dict__.update({column.key: column for column in self.__columns__})
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        found = getattr(self.__entity__, name)
+        if hasattr(found, "join_path"):
+            return AliasedRelation(found, self)
+        raise unknown_column(repr(self), name, self.__columns__)
+
+    def __repr__(self) -> str:
+        return repr(self.__source__)
+
+
+class AliasedRelation:
+    """A relation that starts at an alias: what `JoinRelated(alias.orders)` gets."""
+
+    def __init__(self, relation: Any, left: AliasedEntity) -> None:
+        self.relation = relation
+        self.left = left
+
+    def join_path(self, left: Any, right: Any = None) -> Any:
+        """Return the joins from the alias to the target."""
+        return self.relation.join_path(self.left, right)
+
+    @property
+    def target(self) -> Any:
+        """What the relation leads to."""
+        return self.relation.target
+
+
+class Table(Source):
+    """A source whose columns are known by the outputs of a query; each is an attribute."""
+
+    __slots__ = ("__columns__", "by_key")
+
+    def __init__(
+        self,
+        qualifier: str,
+        shape: Shape,
+        columns: Iterable[Any],
+        params: Params = (),
+        sources: frozenset[Source] = NO_SOURCES,
+        flags: int = 0,
+    ) -> None:
+        super().__init__(qualifier, shape, params, sources, flags)
+        self.__columns__ = tuple(
+            ColumnExpression(self, name, key, type_, origin) for name, key, type_, origin in columns
+        )
+        self.by_key = {column.key: column for column in self.__columns__}
+
+    @property
+    def __source__(self) -> Source:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self[name]
+
+    def __getitem__(self, name: str) -> ColumnExpression[Any]:
+        """Return a column by name, where it can't be an attribute: `sub["count"]`."""
+        found = self.by_key.get(name)
+        if found is None:
+            raise unknown_column(repr(self), name, self.__columns__)
+        return found
+
+
+class Subquery(Table):
+    """A query in a FROM clause; its columns are attributes: `recent.total`."""
+
+    __slots__ = ()
+
+    def __init__(self, query: Query[Any], name: str) -> None:
+        qualifier = quote(name)
+        shape = ("(", query.shape, f") AS {qualifier}")
+        super().__init__(qualifier, shape, query.columns_of(), query.params, query.sources, query.flags)
+
+
+class CommonTable(Table):
+    """A query that a WITH clause names, for use in FROM; see `With`."""
+
+    __slots__ = ("definition", "itself_inside", "kind", "name", "query", "recursion")
+
+    def __init__(
+        self, name: str, query: Query[Any], kind: str = " AS (", recursion: tuple[str, Node] | None = None
+    ) -> None:
+        qualifier = quote(name)
+        super().__init__(qualifier, qualifier, query.columns_of(), (CteReference(self),), NO_SOURCES, CTES)
+        if query.sources:
+            raise QueryError(f"the query of With({name!r}, …) refers to tables outside of it: {names(query.sources)}")
+        self.name = name
+        self.query = query
+        self.kind = kind
+        self.recursion = recursion
+
+    def Materialized(self) -> CommonTable:
+        """Compute the query once, apart from the rest."""
+        return CommonTable(self.name, self.query, " AS MATERIALIZED (", self.recursion)
+
+    def NotMaterialized(self) -> CommonTable:
+        """Let the planner merge the query into the rest, though it is used twice."""
+        return CommonTable(self.name, self.query, " AS NOT MATERIALIZED (", self.recursion)
+
+    def Recursive(self, step: Callable[[Any], Query[Any]]) -> CommonTable:
+        """Add the rows that `step`, a function of the table so far, finds from it, until there are no new ones.
+
+        Equal rows are kept (UNION ALL); `RecursiveDistinct` drops them, which ends cycles.
+
+            tree = With("tree", Select(Part).Where(Part.id == 1)).Recursive(
+                lambda tree: Select(Part).Join(tree, Part.parent_id == tree.id)
+            )
+        """
+        return self._recursive("\nUNION ALL\n", step)
+
+    def RecursiveDistinct(self, step: Callable[[Any], Query[Any]]) -> CommonTable:
+        """Add the rows that `step` finds, without rows that are there already (UNION)."""
+        return self._recursive("\nUNION\n", step)
+
+    def _recursive(self, union: str, step: Callable[[Any], Query[Any]]) -> CommonTable:
+        if self.recursion is not None:
+            raise QueryError(f"With({self.name!r}) is recursive already")
+        inside = Table(self.qualifier, self.shape, self.query.columns_of())
+        term = step(inside)
+        if not isinstance(term, Node) or not hasattr(term, "columns_of"):
+            raise QueryError(f"the step of With({self.name!r}).Recursive must return a query, not {term!r}")
+        if term.width != self.query.width:
+            raise QueryError(
+                f"the step of With({self.name!r}).Recursive selects {term.width} columns, its start {self.query.width}"
+            )
+        return CommonTable(self.name, self.query, self.kind, (union, term))
+
+    def write(self) -> tuple[Shape, Params, int]:
+        """Return shape, parameters and flags of `name AS (query)`."""
+        head = self.qualifier + self.kind
+        if self.recursion is None:
+            return (head, self.query.shape, ")"), self.query.params, self.query.flags
+        union, term = self.recursion
+        columns = ", ".join(quote(column.name) for column in self.__columns__)
+        head = f"{self.qualifier} ({columns}){self.kind}"
+        shape = (head, "(", self.query.shape, ")", union, "(", term.shape, "))")
+        return shape, self.query.params + term.params, self.query.flags | term.flags
+
+
+class CteReference:
+    """Stands in `params` for a common table that the compiler puts into the WITH clause."""
+
+    __slots__ = ("table",)
+
+    def __init__(self, table: CommonTable) -> None:
+        self.table = table
+
+
+def With(name: str, query: Query[Any]) -> CommonTable:
+    """Name a query, to be used like a table: a common table expression.
+
+    Its columns are attributes. The WITH clause is written where the result is used in a query; a table that is
+    not used in FROM (an `Insert`, `Update` or `Delete`) is added by `.With(table)`.
+
+        big = With("big", Select(Order.user_id).Where(Order.total > 100))
+        Select(User).Where(User.id.In(Select(big.user_id)))
+    """
+    if not hasattr(query, "columns_of"):
+        raise QueryError(f"With takes a name and a query, not {type(query).__name__}")
+    return CommonTable(name, query)
+
+
+def source_of(entity: Any, verb: str) -> Source:
+    """Return the source of what a clause was given; raise `QueryError` for what is none."""
+    if isinstance(entity, Source):
+        return entity
+    source = getattr(entity, "__source__", None)
+    if isinstance(source, Source):
+        return source
+    if hasattr(entity, "columns_of"):
+        raise QueryError(f'{verb} takes a subquery by name: query.Subquery("name")')
+    raise QueryError(f"{verb} takes a model class, an alias or a subquery, not {_spelled(entity)}")
+
+
+def unknown_column(owner: str, name: str, columns: Iterable[Any]) -> UnknownColumnError:
+    """Return the error for a column that is not there, with the nearest name that is."""
+    keys = [column.key for column in columns]
+    near = difflib.get_close_matches(name, keys, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(keys)}"
+    return UnknownColumnError(f"{owner} has no column {name!r}{hint}")
+
+
+def names(sources: Iterable[Source]) -> str:
+    """Return the names of sources for a message, in a stable order."""
+    return ", ".join(sorted(map(repr, sources)))
+
+
+def _spelled(value: Any) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"{type(value).__name__} {value!r}"
