@@ -45,6 +45,7 @@ TEMPORARY = "temporary"  # a file of this name marks data that goes with its las
 SHORTEST = "/tmp"  # noqa: S108 – a folder of a fixed name is made in it, and refused where somebody else owns it
 PREFIX = "psqlmodel-"  # of temporary data directories
 INITDB_PATIENCE = 60.0  # seconds; half a second is usual
+REAP_PATIENCE = 5.0  # seconds; the guardian of a server that has ended has nothing left to do
 STOP_PATIENCE = 30.0  # seconds that leaving waits for the server's end
 
 ALWAYS = {
@@ -63,7 +64,7 @@ FAST = {
 }  # for data that goes at the end
 
 _in_use: weakref.WeakSet[Server] = weakref.WeakSet()
-_guardians: set[subprocess.Popen[bytes]] = set()  # those this process has started, until they are reaped
+_guardians: dict[Path, subprocess.Popen[bytes]] = {}  # started by this process and not yet reaped, by data
 
 
 class Server:
@@ -109,7 +110,6 @@ class Server:
         """
         with self._mutex:
             if self._leave is None:
-                _reap()
                 try:
                     self._join(time.monotonic() + self._timeout + INITDB_PATIENCE)
                 except OSError as error:
@@ -128,7 +128,6 @@ class Server:
             self._leave = None
             _in_use.discard(self)
             _wait_for_end(self._data, time.monotonic() + STOP_PATIENCE, temporary=temporary)
-            _reap()
 
     def __enter__(self) -> Server:
         return self.start()
@@ -388,7 +387,6 @@ def _start_guardian(job: dict[str, Any], deadline: float) -> None:
         start_new_session=True,  # Ctrl-C at the terminal is for the program, not for its server
         cwd="/",
     )
-    _guardians.add(guardian)
     assert guardian.stdin is not None
     assert guardian.stdout is not None
     with guardian.stdin as question, guardian.stdout as answer:
@@ -407,6 +405,8 @@ def _start_guardian(job: dict[str, Any], deadline: float) -> None:
     if error is not None:
         guardian.wait()
         raise EmbeddedError(error)
+    _reap(Path(job["data"]))  # that of a server that has crashed since
+    _guardians[Path(job["data"])] = guardian
 
 
 # --- leaving and cleaning up --------------------------------------------------------------------------------
@@ -419,6 +419,7 @@ def _wait_for_end(data: Path, deadline: float, *, temporary: bool) -> None:
         if locks.is_free(state / "server"):
             _remove_unused(data)  # its guardian was killed, or is removing it right now
             if not temporary or not data.exists():
+                _reap(data)
                 return
         # Not exclusive, yet shared: others have it. Neither: the guardian is at work. Both: it will wake up.
         elif not locks.is_free(state / "users", locks.EXCLUSIVE) and locks.is_free(state / "users"):
@@ -447,14 +448,19 @@ def _sweep(parent: Path) -> None:
                 _remove_unused(data)
 
 
-def _reap() -> None:
-    """Take leave of guardians that have ended, so that none stays as a zombie."""
-    for guardian in list(_guardians):
-        if guardian.poll() is not None:
-            _guardians.discard(guardian)
+def _reap(data: Path) -> None:
+    """Take leave of the guardian of a server that has ended, so that it does not stay as a zombie."""
+    guardian = _guardians.pop(data, None)
+    if guardian is not None:
+        try:
+            guardian.wait(REAP_PATIENCE)
+        except subprocess.TimeoutExpired:
+            _guardians[data] = guardian
 
 
 @atexit.register
 def _stop_all() -> None:
     for server in list(_in_use):
         server.stop()
+    for guardian in _guardians.values():
+        guardian.returncode = 0  # others use its server: it outlives us by intent, and no warning is due
