@@ -69,7 +69,7 @@ def parse_array(
     inner = body[1:-1]
     if not inner.strip():
         return []
-    if '"' in inner or "{" in inner or "\\" in inner:
+    if '"' in inner or "{" in inner or "}" in inner or "\\" in inner:
         return _parse_tokens(body, load_element, delimiter)
     items = inner.split(delimiter)
     if load_element is None:
@@ -290,7 +290,7 @@ def _nul() -> InvalidValueError:
 
 _TOKENS = {
     delimiter: re.compile(
-        r'\s*(?:"((?:[^"\\]|\\.)*)"|([{}' + delimiter + r'])|((?:[^{}"\\' + delimiter + r"]|\\.)+))",
+        r'\s*(?:"([^"\\]*(?:\\.[^"\\]*)*)"|([{}' + delimiter + r'])|((?:[^{}"\\' + delimiter + r"]|\\.)+))",
         re.DOTALL,
     )
     for delimiter in ",;"

@@ -106,6 +106,8 @@ def loader(declared: PgType[Any] | None, oid: int) -> Callable[[Any], Any] | Non
     actual = _BY_OID.get(oid)
     if actual is not None:
         return actual.load if declared is None else resolve(declared, actual).load
+    if declared is not None and declared.element is not None:
+        return _array_loader(declared)
     if declared is None or declared.transport != "text":
         return None  # a type of the database's own, whose text is all there is to say
     if declared.guess and declared.lazy:
@@ -131,6 +133,17 @@ def as_text(actual: PgType[Any]) -> PgType[str]:
         mutable=False,
         lazy=False,
     )
+
+
+@_remember
+def _array_loader(declared: PgType[Any]) -> Callable[[Any], Any]:
+    # An array of the database's own type: a driver may give its literal or a list.
+    def load(wire: Any) -> Any:
+        if isinstance(wire, str):
+            return declared.load_text(wire)
+        return wire if declared.load is None else declared.load(wire)
+
+    return load
 
 
 def _load_object(text: str) -> Any:

@@ -11,7 +11,9 @@ from psqlmodel.errors import InvalidValueError
 from psqlmodel.types.pgtype import PgType, pgtype, refuse, variant
 from psqlmodel.types.scalars import dump_str
 
-_PAIR = re.compile(r'\s*"((?:[^"\\]|\\.)*)"\s*=>\s*(?:NULL|"((?:[^"\\]|\\.)*)")\s*(?:,|$)', re.DOTALL)
+_PAIR = re.compile(
+    r'\s*"([^"\\]*(?:\\.[^"\\]*)*)"\s*=>\s*(?:NULL|"([^"\\]*(?:\\.[^"\\]*)*)")\s*(?:,|$)', re.DOTALL
+)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _checked = dump_str("hstore")
 

@@ -120,7 +120,7 @@ def _is_empty(lower: Any, upper: Any, bounds: str) -> bool:
 class Multirange(Sequence[Range[T]]):
     """Several ranges as one value, in order; frozen and hashable.
 
-    PostgreSQL gives them back sorted and joined where they touch.
+    Empty ranges are left out; PostgreSQL gives the others back sorted and joined where they touch.
 
         7 in Multirange([Range(1, 3), Range(5, 9)])  # True
     """
@@ -132,7 +132,7 @@ class Multirange(Sequence[Range[T]]):
         for item in kept:
             if not isinstance(item, Range):
                 raise refuse("Multirange", item, "an iterable of Range")
-        self._ranges = kept
+        self._ranges = tuple(filter(None, kept))
 
     @overload
     def __getitem__(self, index: int) -> Range[T]: ...

@@ -137,10 +137,12 @@ def _dump_numeric(value: Any) -> Any:
         if value.is_snan():
             raise InvalidValueError("numeric has no signalling NaN; use Decimal('NaN')")
         return value
-    if value is None:
-        return None
+    return None if value is None else _as_decimal("numeric", value)
+
+
+def _as_decimal(name: str, value: Any) -> Decimal:
     if isinstance(value, bool):
-        raise refuse("numeric", value, "a Decimal, int or float")
+        raise refuse(name, value, "a Decimal, int or float")
     if isinstance(value, float):
         return Decimal(float.__repr__(value))  # the shortest decimal that is this float: 0.1, not 0.1000…55
     if isinstance(value, Decimal):
@@ -148,7 +150,7 @@ def _dump_numeric(value: Any) -> Any:
     try:
         return Decimal(operator.index(value))
     except TypeError:
-        raise refuse("numeric", value, "a Decimal, int or float") from None
+        raise refuse(name, value, "a Decimal, int or float") from None
 
 
 def _no_snan(values: list[Decimal]) -> bool:
@@ -186,8 +188,10 @@ def _dump_money(value: Any) -> Any:
 
 
 def _finite_money(value: Any) -> Any:
-    amount = _dump_numeric(value)
-    if amount is not None and not amount.is_finite():
+    if value is None:
+        return None
+    amount = _as_decimal("money", value)
+    if not amount.is_finite():
         raise InvalidValueError("money holds neither NaN nor infinities")
     return amount
 
