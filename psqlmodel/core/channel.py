@@ -1,9 +1,9 @@
 """Channels: what `run` and `run_async` send requests through; one for each session and each one-off job.
 
-A channel takes a connection from the engine's pool with its first request and gives it back at a `Release`. An
-error that the server reported leaves the connection usable. Anything else (a cancellation, Ctrl-C, a defect)
-leaves it in doubt: the channel throws it away at once, before the steps hear of it. A channel decides nothing about
-transactions.
+A channel takes a connection from the engine's pool with its first request and gives it back at a `Release`.
+An error that the server reported leaves the connection usable. Anything else (a cancellation, Ctrl-C, a
+defect) leaves it in doubt: the channel throws it away at once, before the steps hear of it. A channel
+decides nothing about transactions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ NOTHING = Rows((), NO_COLUMNS, 0)
 
 @dataclass(frozen=True, slots=True)
 class StatementEvent:
-    """What was sent: the text (values are not in it), the number of arguments and rows, the time, the purpose."""
+    """What was sent: the text (values are not in it), the number of arguments and rows, the time, the
+    purpose.
+    """
 
     text: str
     arguments: int
@@ -62,12 +64,13 @@ class SessionChannel:
         try:
             if self._engine.listeners:
                 return self._observed(connection, request)
-            return connection.execute(request)
+            rows: Rows = connection.execute(request)
         except PSQLModelError:
             raise
         except BaseException:
             _ = self.release(discard=True)
             raise
+        return rows
 
     def release(self, *, discard: bool = False) -> Rows:
         """Give the connection back, if one is held; `discard` closes it instead."""
@@ -112,7 +115,7 @@ class AsyncSessionChannel:
         try:
             if self._engine.listeners:
                 return await self._observed(connection, request)
-            return await connection.execute(request)
+            rows: Rows = await connection.execute(request)
         except PSQLModelError:
             raise
         except BaseException:
@@ -120,6 +123,7 @@ class AsyncSessionChannel:
                 discard=True
             )  # does not wait: a discarded connection is closed behind our back
             raise
+        return rows
 
     async def release(self, *, discard: bool = False) -> Rows:
         """Give the connection back, if one is held; `discard` closes it instead."""

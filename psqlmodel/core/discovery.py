@@ -16,7 +16,8 @@ from psqlmodel.model.mapper import Mapper
 def find_models(paths: Iterable[str]) -> list[type]:
     """Return the model classes of modules (`myapp.models`), files (`models.py`) and folders of files.
 
-    Raises `ConfigurationError` where one does not exist or holds no model; what an import raises goes through.
+    Raises `ConfigurationError` where one does not exist or holds no model; what an import raises goes
+    through.
     """
     found: dict[type, None] = {}
     for path in paths:

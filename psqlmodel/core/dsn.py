@@ -48,7 +48,7 @@ def find_target(dsn: str | None, environment: Mapping[str, str]) -> Target:
 
     Raises `ConfigurationError` where nothing says where the server is, or says it unreadably.
     """
-    if dsn is not None and not isinstance(dsn, str):
+    if dsn is not None and not isinstance(dsn, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigurationError(f"dsn must be a str, not {type(dsn).__name__}")
     chosen = dsn if dsn is not None else environment.get("DATABASE_URL")
     if chosen is not None and chosen.strip():
@@ -58,8 +58,8 @@ def find_target(dsn: str | None, environment: Mapping[str, str]) -> Target:
     if any(name in environment for name in _ENVIRONMENT):
         return Target()  # both drivers read the PG* variables themselves
     raise ConfigurationError(
-        'no server is named: pass a DSN (postgresql://user@host/database, or "embedded"), or set DATABASE_URL or '
-        "PGHOST, PGDATABASE and PGUSER"
+        'no server is named: pass a DSN (postgresql://user@host/database, or "embedded"), or set '
+        "DATABASE_URL, or PGHOST, PGDATABASE and PGUSER"
     )
 
 
@@ -132,5 +132,6 @@ def _parse_pairs(text: str) -> dict[str, str]:
 
 def _unreadable() -> ConfigurationError:
     return ConfigurationError(
-        "the DSN is not readable; write postgresql://user:password@host:5432/database or host=… dbname=… user=…"
+        "the DSN is not readable; write postgresql://user:password@host:5432/database "
+        "or host=… dbname=… user=…"
     )

@@ -1,7 +1,8 @@
 """Engines: where the server is, the pool of connections to it, and SQL without a session.
 
-`Engine` (psycopg2) and `AsyncEngine` (asyncpg) are parallel shells; what they do is written once, as steps. An engine
-knows no session; making one connects to nothing, unless `ensure_database`, `ensure_tables` or `embedded` ask for it.
+`Engine` (psycopg2) and `AsyncEngine` (asyncpg) are parallel shells; what they do is written once, as steps.
+An engine knows no session; making one connects to nothing, unless `ensure_database`, `ensure_tables` or
+`embedded` ask for it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from psqlmodel.core.dsn import Target, parse_dsn
 from psqlmodel.core.options import Options, read_options
 from psqlmodel.core.row import RowList
 from psqlmodel.core.transaction import begin_text
-from psqlmodel.drivers.pool import AsyncPool, Pool, PoolStatus
+from psqlmodel.drivers.async_pool import AsyncPool
+from psqlmodel.drivers.pool import Pool
+from psqlmodel.drivers.slots import PoolStatus
 from psqlmodel.errors import DatabaseError
 from psqlmodel.model.mapper import Mapper, mapper_of, registry
 from psqlmodel.steps import Steps, run, run_async
@@ -49,18 +52,18 @@ def create_engine(dsn: str | None = None, *, async_: bool, **options: Any) -> En
 def create_engine(dsn: str | None = None, *, async_: bool = False, **options: Any) -> Engine | AsyncEngine:
     """Return an engine for a PostgreSQL server.
 
-    `dsn` is `postgresql://user:password@host:5432/database`, `host=… dbname=…`, `"embedded"` (a private server, gone
-    at exit) or `"embedded:///path"` (kept); without it `DATABASE_URL` counts, then the `PG*` variables. `async_`
-    chooses asyncpg. Options (times in seconds):
+    `dsn` is `postgresql://user:password@host:5432/database`, `host=… dbname=…`, `"embedded"` (a private
+    server, gone at exit) or `"embedded:///path"` (kept); without it `DATABASE_URL` counts, then the `PG*`
+    variables. `async_` chooses asyncpg. Options (times in seconds):
 
-    - `pool_size` (5) connections stay open, `max_pool_size` (10) is the limit, `pool_timeout` (30) the wait for one,
-      `max_lifetime` (3600) the age at which one is replaced;
-    - `connect_timeout` (10), `statement_timeout` (none), `application_name`, `timezone` ("UTC"), `settings` (server
-      settings for each connection: `{"lock_timeout": "2s"}`);
+    - `pool_size` (5) connections stay open, `max_pool_size` (10) is the limit, `pool_timeout` (30) the wait
+      for one, `max_lifetime` (3600) the age at which one is replaced;
+    - `connect_timeout` (10), `statement_timeout` (none), `application_name`, `timezone` ("UTC"), `settings`
+      (server settings for each connection: `{"lock_timeout": "2s"}`);
     - `prepared_statements` (True): False behind a pooler in transaction mode (PgBouncer);
-    - `ensure_database` makes a missing database, `ensure_tables` the missing tables of `models=[User, …]` or of
-      `models_path=` (a module's name, a file or a folder). A synchronous engine does so at once, an asynchronous one
-      with its first connection, or at `await engine.start()`.
+    - `ensure_database` makes a missing database, `ensure_tables` the missing tables of `models=[User, …]` or
+      of `models_path=` (a module's name, a file or a folder). A synchronous engine does so at once, an
+      asynchronous one with its first connection, or at `await engine.start()`.
 
     Raises `ConfigurationError` for what is not usable as given.
 
@@ -150,11 +153,13 @@ class _EngineBase:
             server.stop()
 
 
-# --- synchronous --------------------------------------------------------------------------------------------------
+# --- synchronous --------------------------------------------------------------------------------------------
 
 
 class Engine(_EngineBase):
-    """A pool of psycopg2 connections to one database; safe to share between threads. Made by `create_engine`."""
+    """A pool of psycopg2 connections to one database; safe to share between threads. Made by
+    `create_engine`.
+    """
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
@@ -198,7 +203,8 @@ class Engine(_EngineBase):
     def transaction(
         self, *, isolation: str | None = None, read_only: bool = False, deferrable: bool = False
     ) -> EngineConnection:
-        """Return a connection in a transaction: committed at the end of the `with` block, rolled back on error.
+        """Return a connection in a transaction: committed at the end of the `with` block, rolled back on
+        error.
 
         with engine.transaction() as connection:
             connection.execute("UPDATE users SET name = %s", ["Ada"])
@@ -257,9 +263,10 @@ class Engine(_EngineBase):
             except DatabaseError:
                 continue  # the one may be missing or closed to us; what is wrong in truth shows at the target
             try:
-                return run(jobs.create_database(name), jobs.Direct(connection))
+                run(jobs.create_database(name), jobs.Direct(connection))
             finally:
                 connection.close()
+            return
 
 
 class EngineConnection:
@@ -290,7 +297,7 @@ class EngineConnection:
             self.close()
 
 
-# --- asynchronous -------------------------------------------------------------------------------------------------
+# --- asynchronous -------------------------------------------------------------------------------------------
 
 
 class AsyncEngine(_EngineBase):
@@ -303,14 +310,18 @@ class AsyncEngine(_EngineBase):
         self._starting = asyncio.Lock()
 
     async def start(self) -> None:
-        """Do what `ensure_database`, `ensure_tables` and `embedded` ask for; the first connection does it else."""
+        """Do what `ensure_database`, `ensure_tables` and `embedded` ask for; the first connection does it
+        else.
+        """
         async with self._starting:
             if not self._started:
                 await self._start()
                 self._started = True
 
     async def acquire(self, timeout: float | None = None) -> Any:
-        """Take a driver's connection out of the pool; `await engine.pool.release(connection)` gives it back."""
+        """Take a driver's connection out of the pool; `await engine.pool.release(connection)` gives it
+        back.
+        """
         if not self._started:
             await self.start()
         return await self.pool.acquire(timeout)
@@ -395,9 +406,10 @@ class AsyncEngine(_EngineBase):
             except DatabaseError:
                 continue  # the one may be missing or closed to us; what is wrong in truth shows at the target
             try:
-                return await run_async(jobs.create_database(name), jobs.AsyncDirect(connection))
+                await run_async(jobs.create_database(name), jobs.AsyncDirect(connection))
             finally:
                 await connection.close()
+            return
 
 
 class AsyncEngineConnection:

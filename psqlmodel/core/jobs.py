@@ -1,4 +1,6 @@
-"""Work of an engine without a session, as steps: SQL by hand, a transaction around it, a missing database made."""
+"""Work of an engine without a session, as steps: SQL by hand, a transaction around it, a missing database
+made.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from psqlmodel.core.dsn import Target, find_target
 from psqlmodel.errors import ConfigurationError
@@ -105,8 +105,9 @@ def _check_texts(options: Options) -> None:
         value = getattr(options, name)
         if not isinstance(value, str) and not (value is None and name == "application_name"):
             raise ConfigurationError(f"{name} must be a str")
-    if not isinstance(options.settings, Mapping) or not all(
-        isinstance(name, str) for name in options.settings
+    settings: Any = options.settings
+    if not isinstance(settings, Mapping) or not all(
+        isinstance(name, str) for name in cast(Iterable[Any], settings)
     ):
         raise ConfigurationError('settings must be a mapping of names and values: {"lock_timeout": "2s"}')
 
@@ -116,7 +117,7 @@ def _as_models(models: Any) -> tuple[type, ...]:
         return ()
     if isinstance(models, type) or not isinstance(models, Iterable):
         raise ConfigurationError("models must be a list of model classes: models=[User, Order]")
-    return tuple(models)
+    return tuple(cast(Iterable[Any], models))
 
 
 def _as_paths(paths: Any) -> tuple[str, ...]:
@@ -128,4 +129,4 @@ def _as_paths(paths: Any) -> tuple[str, ...]:
         raise ConfigurationError(
             "models_path must be a module's name, a file or a folder, or a list of these"
         )
-    return tuple([str(path) for path in paths])
+    return tuple([str(path) for path in cast(Iterable[Any], paths)])

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from psqlmodel import types
 from psqlmodel.steps import Rows, Shape
 
+_item: Callable[[Any, Any], Any] = cast(Any, tuple).__getitem__
+
 
 class Row(tuple[Any, ...]):
-    """A row: read it by position (`row[0]`), by name (`row["name"]`), by attribute (`row.name`), or unpack it."""
+    """A row: read it by position (`row[0]`), by name (`row["name"]`), by attribute (`row.name`), or unpack
+    it.
+    """
 
     __slots__ = ()
     _names: ClassVar[tuple[str, ...]] = ()
@@ -23,10 +27,10 @@ class Row(tuple[Any, ...]):
     def __getitem__(self, key: Any) -> Any:  # a position, a slice or a name
         if type(key) is str:
             try:
-                return tuple.__getitem__(self, self._positions[key])
+                return _item(self, self._positions[key])
             except KeyError:
                 raise KeyError(f"the row has no column {key!r}; it has {', '.join(self._names)}") from None
-        return tuple.__getitem__(self, key)
+        return _item(self, key)
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"the row has no column {name!r}; it has {', '.join(self._names)}")
@@ -40,7 +44,7 @@ class Row(tuple[Any, ...]):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as a dict; of columns with one name the first counts."""
-        return {name: tuple.__getitem__(self, position) for name, position in self._positions.items()}
+        return {name: _item(self, position) for name, position in self._positions.items()}
 
 
 class RowList(list[Row]):

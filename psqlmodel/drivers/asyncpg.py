@@ -1,11 +1,11 @@
 """The asynchronous driver: an asyncpg connection that answers statements with records of wire values.
 
-`connect` makes a `Connection`; `await connection.execute(request)` sends one request and gives its `Rows`. Types that
-are not native travel as text through codecs that cost no query (see `_Raw`). Prepared statements are kept in a
-least-recently-used map of our own, each with the `Shape` of its result.
+`connect` makes a `Connection`; `await connection.execute(request)` sends one request and gives its `Rows`.
+Types that are not native travel as text through codecs that cost no query (see `_Raw`). Prepared statements
+are kept in a least-recently-used map of our own, each with the `Shape` of its result.
 
-A cancelled `execute` leaves the connection in doubt: whoever holds it must discard it. Nothing here decides about
-transactions or retries a statement inside one.
+A cancelled `execute` leaves the connection in doubt: whoever holds it must discard it. Nothing here decides
+about transactions or retries a statement inside one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,40 @@ COPY_CHUNK = 1 << 16
 
 # Commands that give no rows go as a simple query: one trip instead of two.
 _ROWLESS = frozenset(
-    ["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "SET", "RESET", "CREATE", "ALTER", "DROP", "TRUNCATE", "COMMENT", "GRANT", "REVOKE", "LOCK", "DECLARE", "CLOSE", "DO", "DISCARD", "LISTEN", "UNLISTEN", "NOTIFY", "ANALYZE", "VACUUM", "REFRESH", "REINDEX", "CLUSTER", "DEALLOCATE", "CHECKPOINT"]
+    [
+        "BEGIN",
+        "START",
+        "COMMIT",
+        "END",
+        "ROLLBACK",
+        "ABORT",
+        "SAVEPOINT",
+        "RELEASE",
+        "SET",
+        "RESET",
+        "CREATE",
+        "ALTER",
+        "DROP",
+        "TRUNCATE",
+        "COMMENT",
+        "GRANT",
+        "REVOKE",
+        "LOCK",
+        "DECLARE",
+        "CLOSE",
+        "DO",
+        "DISCARD",
+        "LISTEN",
+        "UNLISTEN",
+        "NOTIFY",
+        "ANALYZE",
+        "VACUUM",
+        "REFRESH",
+        "REINDEX",
+        "CLUSTER",
+        "DEALLOCATE",
+        "CHECKPOINT",
+    ]
 )
 
 
@@ -106,7 +139,7 @@ class Connection:
         self._prepared.clear()
         self._raw.terminate()
 
-    # --- statements ---
+    # --- statements
 
     async def _statement(self, request: Statement) -> Rows:
         prepared = self._prepared.get(request.text)
@@ -137,7 +170,9 @@ class Connection:
         return prepared
 
     async def _again(self, request: Statement, error: Exception) -> Rows:
-        """Send it once more with a new plan: the table has changed. Inside a transaction that is not possible."""
+        """Send it once more with a new plan: the table has changed. Inside a transaction that is not
+        possible.
+        """
         self._prepared.pop(request.text, None)
         if request.prelude:
             await self._raw.execute(
@@ -159,7 +194,7 @@ class Connection:
             self._rowless[text] = known
         return known
 
-    # --- COPY ---
+    # --- COPY
 
     async def _copy(self, request: Copy) -> Rows:
         schema, table = _path(request.table)
@@ -169,7 +204,7 @@ class Connection:
         )
         return Rows((), NO_COLUMNS, _count(status))
 
-    # --- errors ---
+    # --- errors
 
     def _fail(self, error: Exception, request: Statement | Copy) -> NoReturn:
         text = request.text if isinstance(request, Statement) else f"COPY {request.table} FROM STDIN"
@@ -209,7 +244,7 @@ def _bare(name: str) -> str:
     return name[1:-1].replace('""', '"') if name[:1] == '"' else name
 
 
-# --- arguments of SQL that users write ----------------------------------------------------------------------------
+# --- arguments of SQL that users write ----------------------------------------------------------------------
 
 
 def adapt(text: str, args: Sequence[Any], oids: Sequence[int]) -> tuple[str, Sequence[Any]]:
@@ -226,7 +261,7 @@ def adapt(text: str, args: Sequence[Any], oids: Sequence[int]) -> tuple[str, Seq
             casts[position] = f"::text::{_NOT_TEXT[oid]}"
         elif oid == _TEXT and kind is not str and value is not None:
             casts[position], values[position] = _literal(value)
-        elif kind is datetime:
+        elif isinstance(value, datetime):
             values[position] = _moment(value, oid)
         elif kind is float and oid == _NUMERIC:
             values[position] = Decimal(repr(value))
@@ -283,15 +318,15 @@ def _with_casts(text: str, casts: dict[int, str]) -> str:
     return "".join(pieces)
 
 
-# --- connecting ---------------------------------------------------------------------------------------------------
+# --- connecting ---------------------------------------------------------------------------------------------
 
 
 class _Raw(asyncpg.Connection):
     """asyncpg's connection, taught to carry every type that is not native as text, without asking the server.
 
-    asyncpg looks up types that it does not know by a query (a slow one), on every connection anew. Here built-in
-    arrays are declared from our table and all others (enums, composites, ranges, their arrays, extension types)
-    travel as text, so that both drivers give the same values.
+    asyncpg looks up types that it does not know by a query (a slow one), on every connection anew. Here
+    built-in arrays are declared from our table and all others (enums, composites, ranges, their arrays,
+    extension types) travel as text, so that both drivers give the same values.
     """
 
     async def _introspect_types(self, typeoids: Any, timeout: Any) -> Any:
@@ -357,7 +392,7 @@ async def connect(
     `DatabaseError` when it refuses.
     """
     try:
-        raw = await asyncpg.connect(
+        raw: Any = await asyncpg.connect(
             "postgresql://?" + urlencode(_parameters(dsn)),
             timeout=connect_timeout if connect_timeout is not None else 60,
             statement_cache_size=0,  # ours knows shapes; and asyncpg then survives PgBouncer
@@ -384,7 +419,20 @@ async def connect(
 # What libpq calls by another name or does not send to the server.
 _RENAMED = {"dbname": "database"}
 _LIBPQ_ONLY = frozenset(
-    ["connect_timeout", "client_encoding", "fallback_application_name", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "hostaddr", "channel_binding", "gssencmode", "load_balance_hosts"]
+    [
+        "connect_timeout",
+        "client_encoding",
+        "fallback_application_name",
+        "keepalives",
+        "keepalives_idle",
+        "keepalives_interval",
+        "keepalives_count",
+        "tcp_user_timeout",
+        "hostaddr",
+        "channel_binding",
+        "gssencmode",
+        "load_balance_hosts",
+    ]
 )
 
 
@@ -392,7 +440,7 @@ def _parameters(dsn: dict[str, str]) -> dict[str, str]:
     return {_RENAMED.get(key, key): value for key, value in dsn.items() if key not in _LIBPQ_ONLY}
 
 
-# --- errors -------------------------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------------------
 
 
 def our_error(error: Exception, statement: str, lost: bool) -> DatabaseError | Exception:

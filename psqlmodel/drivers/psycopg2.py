@@ -1,13 +1,14 @@
 """The synchronous driver: a psycopg2 connection that answers statements with rows of wire values.
 
-`connect` makes a `Connection`; `Connection.execute` sends one request and returns its `Rows`. The connection is in
-autocommit mode: BEGIN and COMMIT are statements of the session. Two ways to send the same text, with one meaning:
-a text that comes a second time is prepared on the server (`PREPARE`, then `EXECUTE name (…)`), and until then its
-arguments travel as untyped literals, so that the server infers their types from the context as it does for `$1`.
-Statements with `prepare=False` (SQL that users write) carry literals of the arguments' own types.
+`connect` makes a `Connection`; `Connection.execute` sends one request and returns its `Rows`. The connection
+is in autocommit mode: BEGIN and COMMIT are statements of the session. Two ways to send the same text, with
+one meaning: a text that comes a second time is prepared on the server (`PREPARE`, then `EXECUTE name (…)`),
+and until then its arguments travel as untyped literals, so that the server infers their types from the
+context as it does for `$1`. Statements with `prepare=False` (SQL that users write) carry literals of the
+arguments' own types.
 
-Values enter SQL only through psycopg2's quoting; nothing here decides about transactions or retries a statement
-inside one.
+Values enter SQL only through psycopg2's quoting; nothing here decides about transactions or retries a
+statement inside one.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class Connection:
         """Close the connection; the server rolls back what is open."""
         self._raw.close()
 
-    # --- statements ---
+    # --- statements
 
     def _statement(self, request: Statement) -> Rows:
         text = request.text
@@ -143,7 +144,9 @@ class Connection:
         return self._rows(plan)
 
     def _again(self, plan: _Plan, request: Statement, prelude: str, error: psycopg2.Error) -> Rows:
-        """Send it once more with a new plan: the table has changed. Inside a transaction that is not possible."""
+        """Send it once more with a new plan: the table has changed. Inside a transaction that is not
+        possible.
+        """
         self._forget(request.text)
         if prelude:
             self._cursor.execute("ROLLBACK")  # ours, and empty: it began with this statement
@@ -178,7 +181,7 @@ class Connection:
             shape = self._shapes[names, oids] = Shape(names, oids)
         return shape
 
-    # --- plans ---
+    # --- plans
 
     def _remember(self, text: str) -> _Plan:
         plan = self._plans[text] = _Plan(text)
@@ -201,13 +204,13 @@ class Connection:
         if plan.name and self._raw.get_transaction_status() != extensions.TRANSACTION_STATUS_INERROR:
             self._cursor.execute(f"DEALLOCATE {plan.name}")
 
-    # --- COPY ---
+    # --- COPY
 
     def _copy(self, request: Copy) -> Rows:
         cursor = self._cursor
         if request.prelude:
             cursor.execute(request.prelude)
-        source = _Source(request)
+        source: Any = _Source(request)  # copy_expert reads only; its stub wants more
         columns = ", ".join(request.columns)
         try:
             cursor.copy_expert(f"COPY {request.table} ({columns}) FROM STDIN", source, COPY_CHUNK)
@@ -217,7 +220,7 @@ class Connection:
             raise
         return Rows((), NO_COLUMNS, max(cursor.rowcount, 0))
 
-    # --- errors ---
+    # --- errors
 
     def _fail(self, error: Exception, request: Statement | Copy) -> NoReturn:
         text = request.text if isinstance(request, Statement) else f"COPY {request.table} FROM STDIN"
@@ -249,7 +252,7 @@ class _Source:
         return text[:size]
 
 
-# --- texts and values ---------------------------------------------------------------------------------------------
+# --- texts and values ---------------------------------------------------------------------------------------
 
 
 def placeholders(text: str) -> tuple[str, tuple[int, ...]]:
@@ -318,7 +321,7 @@ _LITERALS: dict[type, str] = {
 }
 
 
-# --- connecting ---------------------------------------------------------------------------------------------------
+# --- connecting ---------------------------------------------------------------------------------------------
 
 
 def connect(
@@ -340,7 +343,7 @@ def connect(
     if prepared_statements:
         parameters["options"] = _options(dsn.get("options", ""), settings or {})
     try:
-        raw = psycopg2.connect(**parameters)
+        raw = psycopg2.connect(extensions.make_dsn(**parameters))
     except psycopg2.Error as error:
         raise connect_error(error) from error
     raw.autocommit = True
@@ -371,22 +374,22 @@ def _set(connection: Connection, settings: dict[str, str]) -> None:
         connection.execute(Statement("SELECT set_config($1, $2, false)", (name, value), prepare=False))
 
 
-# --- values of results --------------------------------------------------------------------------------------------
+# --- values of results --------------------------------------------------------------------------------------
 
 
-def _cast_bytes(value: str | None, cursor: Any) -> bytes | None:
+def _cast_bytes(value: Any, cursor: Any) -> bytes | None:
     return None if value is None else bytes(psycopg2.BINARY(value, cursor))
 
 
-def _cast_uuid(value: str | None, cursor: Any) -> UUID | None:
+def _cast_uuid(value: Any, cursor: Any) -> UUID | None:
     return None if value is None else UUID(value)
 
 
-def _cast_void(value: str | None, cursor: Any) -> None:
+def _cast_void(value: Any, cursor: Any) -> None:
     return None
 
 
-def _cast_boxes(value: str | None, cursor: Any) -> list[Any] | None:
+def _cast_boxes(value: Any, cursor: Any) -> list[Any] | None:
     """Boxes are the one type whose arrays are delimited by `;`, which psycopg2 does not know."""
     return None if value is None else parse_array(value, None, ";")
 
@@ -400,12 +403,12 @@ _SCALARS: dict[int, Any] = {
     26: extensions.INTEGER,
     700: extensions.FLOAT,
     701: extensions.FLOAT,
-    1082: extensions.PYDATE,  # type: ignore[attr-defined]
-    1083: extensions.PYTIME,  # type: ignore[attr-defined]
-    1114: extensions.PYDATETIME,  # type: ignore[attr-defined]
-    1184: extensions.PYDATETIMETZ,  # type: ignore[attr-defined]
-    1186: extensions.PYINTERVAL,  # type: ignore[attr-defined]
-    1266: extensions.PYTIME,  # type: ignore[attr-defined]
+    1082: extensions.PYDATE,
+    1083: extensions.PYTIME,
+    1114: extensions.PYDATETIME,
+    1184: extensions.PYDATETIMETZ,
+    1186: extensions.PYINTERVAL,
+    1266: extensions.PYTIME,
     1700: extensions.DECIMAL,
     2950: extensions.new_type((2950,), "UUID", _cast_uuid),
 }
@@ -433,7 +436,7 @@ def _register_casters(raw: extensions.connection) -> None:
     raw.string_types.update(_CASTERS)
 
 
-# --- errors -------------------------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------------------
 
 
 def our_error(error: Exception, statement: str, lost: bool) -> DatabaseError | Exception:

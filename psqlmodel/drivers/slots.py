@@ -1,18 +1,44 @@
 """The accounts of a pool: which connections are idle, who waits, how many may still be made.
 
-Pure: no lock, no clock, no connection is opened or closed here. A pool asks and then does the work; both pools
-(`psqlmodel.drivers.pool`, threads and tasks) keep one `Slots`. Waiters are served in the order they came; idle
-connections are taken last in, first out, so that a quiet pool lets most of its connections age and be closed.
+Pure: no lock, no clock, no connection is opened or closed here. A pool asks and then does the work; both
+pools (`pool` for threads, `async_pool` for tasks) keep one `Slots`. Waiters are served in the order they
+came; idle connections are taken last in, first out, so that a quiet pool lets most of its connections age
+and be closed.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+from psqlmodel.steps import Statement
+
+MAX_IDLE = 300.0  # seconds until a connection beyond `pool_size` is closed
+PROBE_AFTER = 60.0  # seconds of rest after which a connection is asked: firewalls drop quiet ones silently
+PROBE = Statement("SELECT 1", prepare=False, purpose="pool")
 
 C = TypeVar("C")
 W = TypeVar("W")
+
+
+class AnyConnection(Protocol):
+    """What both kinds of connection tell of themselves."""
+
+    @property
+    def closed(self) -> bool:
+        """True when the connection is closed or known to be lost."""
+        ...
+
+    @property
+    def in_transaction(self) -> bool:
+        """True when a transaction is open."""
+        ...
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server's backend."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +64,9 @@ class Entry(Generic[C]):
 
 
 class Slots(Generic[C, W]):
-    """The accounts of one pool. A slot is the right to one connection: it is idle, in use, or being connected."""
+    """The accounts of one pool. A slot is the right to one connection: it is idle, in use, or being
+    connected.
+    """
 
     __slots__ = ("closed", "idle", "keep", "max_idle", "max_lifetime", "max_size", "used", "waiters")
 
@@ -106,3 +134,12 @@ class Slots(Generic[C, W]):
         """Return how the pool stands."""
         idle = len(self.idle)
         return PoolStatus(self.used + idle, idle, self.used, len(self.waiters), self.max_size)
+
+
+def timeout_message(status: PoolStatus, timeout: float) -> str:
+    """Return what `PoolTimeout` says."""
+    return (
+        f"no connection became free within {timeout:g} s: all {status.max_size} are in use and "
+        f"{status.waiting} more callers wait. Close sessions that are done, or raise max_pool_size or "
+        "pool_timeout"
+    )

@@ -1,8 +1,8 @@
 """Wire values as text, and the built-in types of PostgreSQL: what both drivers share.
 
-`to_text` gives the text form that PostgreSQL reads for a wire value; it never quotes for SQL, that is the driver's
-work. The tables tell which built-in types travel as text and which OIDs their arrays have (pg_type.dat of
-PostgreSQL 14 to 18; built-in OIDs never change).
+`to_text` gives the text form that PostgreSQL reads for a wire value; it never quotes for SQL, that is the
+driver's work. The tables tell which built-in types travel as text and which OIDs their arrays have
+(pg_type.dat of PostgreSQL 14 to 18; built-in OIDs never change).
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def to_text(value: Any) -> str:
     return text_of(value)
 
 
-# --- rows for COPY ------------------------------------------------------------------------------------------------
+# --- rows for COPY ------------------------------------------------------------------------------------------
 
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 

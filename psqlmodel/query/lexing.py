@@ -1,6 +1,7 @@
 """SQL text, seen as tokens: enough to tell a placeholder from the same signs in a literal or a comment.
 
-Pure; knows PostgreSQL's lexical rules (scan.l) with standard_conforming_strings on, and nothing of its grammar.
+Pure; knows PostgreSQL's lexical rules (scan.l) with standard_conforming_strings on, and nothing of its
+grammar.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ _COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
 def tokens(text: str) -> Iterator[tuple[str, str]]:
     """Yield `(kind, piece)` for the whole text; the pieces joined are the text.
 
-    Kinds: "opaque" (literal, quoted identifier, comment), "dollar" (`$1`), "percent" (`%s`, `%(name)s`, `%%`, `%`),
-    "word", "semicolon" and "other".
+    Kinds: "opaque" (literal, quoted identifier, comment), "dollar" (`$1`), "percent" (`%s`, `%(name)s`,
+    `%%`, `%`), "word", "semicolon" and "other".
     """
     position = 0
     while True:
@@ -54,7 +55,9 @@ def tokens(text: str) -> Iterator[tuple[str, str]]:
 
 
 def first_word(text: str) -> str:
-    """Return the first word of the statement in upper case, comments skipped; empty where it begins otherwise."""
+    """Return the first word of the statement in upper case, comments skipped; empty where it begins
+    otherwise.
+    """
     for kind, piece in tokens(text):
         if kind == "word":
             return piece.upper()

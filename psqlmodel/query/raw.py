@@ -1,7 +1,7 @@
 """SQL that users write: placeholders `%s` and `%(name)s` → `$1 … $n`, Python values → wire values.
 
-Pure. The same text means the same on both drivers. Without parameters the text is sent as it is, so that a literal
-`%` needs no doubling; with parameters `%%` is one `%`, and a single `%` that is no placeholder stays.
+Pure. The same text means the same on both drivers. Without parameters the text is sent as it is, so that a
+literal `%` needs no doubling; with parameters `%%` is one `%`, and a single `%` that is no placeholder stays.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from types import NoneType
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from psqlmodel.errors import InvalidValueError, MappingError, QueryError
@@ -30,8 +30,9 @@ def translate_params(
 ) -> tuple[str, list[Any]]:
     """Return SQL with `$1 … $n` and the wire values for them.
 
-    `params` is a list or tuple for `%s` (or `$1 … $n`), a mapping for `%(name)s`, None or empty for none. Raises
-    `QueryError` where text and parameters do not fit, `InvalidValueError` for a value of no PostgreSQL type.
+    `params` is a list or tuple for `%s` (or `$1 … $n`), a mapping for `%(name)s`, None or empty for none.
+    Raises `QueryError` where text and parameters do not fit, `InvalidValueError` for a value of no
+    PostgreSQL type.
 
         translate_params("SELECT * FROM users WHERE id = %s", [1])  # ("… id = $1", [1])
     """
@@ -43,7 +44,8 @@ def translate_params(
         return _by_name(sql, params) if params else (sql, [])
     if isinstance(params, str | bytes) or not isinstance(params, Sequence):
         raise QueryError(
-            f"params must be a list, a tuple or a mapping, not {type(params).__name__}; for one value write [value]"
+            f"params must be a list, a tuple or a mapping, not {type(params).__name__}; "
+            "for one value write [value]"
         )
     return _by_position(sql, params) if params else (sql, [])
 
@@ -51,8 +53,8 @@ def translate_params(
 def dump(value: Any) -> Any:
     """Return the wire value for a Python value, by its Python type alone.
 
-    A dict becomes JSON text, a list or tuple an array, an Enum its value. Raises `InvalidValueError`, which names
-    the type and not the value.
+    A dict becomes JSON text, a list or tuple an array, an Enum its value. Raises `InvalidValueError`, which
+    names the type and not the value.
     """
     kind = type(value)
     if kind in _NATIVE:
@@ -69,22 +71,25 @@ def dump(value: Any) -> Any:
         return from_annotation(_annotation(value)).dump(value)
     except MappingError as error:
         raise InvalidValueError(
-            f"a parameter of type {kind.__qualname__} has no PostgreSQL type; convert it first, or give its text"
+            f"a parameter of type {kind.__qualname__} has no PostgreSQL type; convert it first, "
+            "or give its text"
         ) from error
 
 
 def _annotation(value: Any) -> Any:
     """Return the annotation that says the type of a value; for a range it depends on its ends."""
-    kind = type(value)
-    ranges = (value,) if kind is Range else tuple(value) if kind is Multirange else ()
+    kind = cast(Any, type(value))
+    if not issubclass(kind, Range | Multirange):
+        return kind
+    ranges: tuple[Any, ...] = (value,) if issubclass(kind, Range) else tuple(value)
     for each in ranges:
         for end in (each.lower, each.upper):
             if end is not None:
                 return kind[type(end)]
-    return kind[int] if kind is Range or kind is Multirange else kind
+    return kind[int]
 
 
-# --- texts --------------------------------------------------------------------------------------------------------
+# --- texts --------------------------------------------------------------------------------------------------
 
 
 def _by_position(sql: str, params: Sequence[Any]) -> tuple[str, list[Any]]:
@@ -111,7 +116,9 @@ def _by_name(sql: str, params: Mapping[str, Any]) -> tuple[str, list[Any]]:
 
 @lru_cache(maxsize=512)
 def _translate(sql: str) -> tuple[str, tuple[str, ...], int, int]:
-    """Return the text with `$n`, the names in the order of their numbers, the number of `%s`, the highest `$n`."""
+    """Return the text with `$n`, the names in the order of their numbers, the number of `%s`, the highest
+    `$n`.
+    """
     pieces: list[str] = []
     names: dict[str, int] = {}
     count = highest = 0
