@@ -316,7 +316,12 @@ class Expression(Node, Generic[T_co]):
 
     def Op(self, operator: str, value: Any) -> Expression[Any]:
         """Apply any other operator of PostgreSQL: `User.vec.Op("<->", [1, 2, 3])`."""
-        if not operator or not set(operator) <= set("+-*/<>=~!@#%^&|`?") or "--" in operator or "/*" in operator:
+        if (
+            not operator
+            or not set(operator) <= set("+-*/<>=~!@#%^&|`?")
+            or "--" in operator
+            or "/*" in operator
+        ):
             raise QueryError(f"{operator!r} is no operator of PostgreSQL")
         return infix(self, f" {operator} ", beside(self, value), OTHER, ADD)
 
@@ -494,7 +499,9 @@ def comparison(left: Expression[Any], operator: str, other: Any) -> Condition:
     if isinstance(other, Node):
         return infix(left, operator, other, COMPARISON, OTHER)
     if other is None:
-        raise QueryError(f"{left!r}{operator}None is never true; test for NULL with .IsNull() or .IsNotNull()")
+        raise QueryError(
+            f"{left!r}{operator}None is never true; test for NULL with .IsNull() or .IsNotNull()"
+        )
     value = bind(left, other)
     node: Condition = _new(Expression)
     node.shape = (left.shape if left.level > COMPARISON else ("(", left.shape, ")"), operator, None)
@@ -575,7 +582,9 @@ def beside(left: Expression[Any], value: Any) -> Node:
     if value is None:
         return NULL
     bound = bind(left, value)
-    return Expression(None, (bound,), NO_SOURCES, DEFERRED if isinstance(bound, Deferred) else 0, ATOM, left.type)
+    return Expression(
+        None, (bound,), NO_SOURCES, DEFERRED if isinstance(bound, Deferred) else 0, ATOM, left.type
+    )
 
 
 def counterpart(left: Expression[Any], value: Any) -> Expression[Any]:
@@ -669,9 +678,7 @@ def _membership(left: Expression[Any], values: Any, array: str, subquery: str, n
         raise QueryError(f"{left!r} is an array: use .Contains, .Overlaps or .Has, or compare with == and |")
     bound = bind_list(left, items)
     flags = DEFERRED if isinstance(bound, Deferred) else 0
-    return compose(
-        COMPARISON, None, paren(left, OTHER), array, Expression(None, (bound,), flags=flags), ")"
-    )
+    return compose(COMPARISON, None, paren(left, OTHER), array, Expression(None, (bound,), flags=flags), ")")
 
 
 def _items(left: Expression[Any], values: Any, null: str) -> list[Any]:

@@ -48,7 +48,7 @@ class Rowset(Query[T]):
     def Include(self, *paths: Any) -> Self:
         """Load relations of the objects too, one query for each: relations, paths of them, or model classes.
 
-            Select(User).Include(User.orders.Where(Order.total > 100).Limit(3))
+        Select(User).Include(User.orders.Where(Order.total > 100).Limit(3))
         """
         if not self.entities:
             raise QueryError("Include needs a query that selects a model: Select(User).Include(User.orders)")
@@ -57,7 +57,9 @@ class Rowset(Query[T]):
     def ThenInclude(self, path: Any) -> Self:
         """Load a relation of the objects that the last `Include` loads."""
         if not self.includes:
-            raise QueryError("ThenInclude comes after Include: .Include(User.orders).ThenInclude(Order.items)")
+            raise QueryError(
+                "ThenInclude comes after Include: .Include(User.orders).ThenInclude(Order.items)"
+            )
         return self._with(includes=(*self.includes[:-1], deepened(self.includes[-1], included(path))))
 
     def Union(self, other: Rowset[Any]) -> CombinedQuery[T]:

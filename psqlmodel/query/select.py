@@ -97,7 +97,9 @@ class SelectQuery(Rowset[T]):
 
     def LeftLateralJoin(self, subquery: Any, on: Expression[bool] | None = None) -> Self:
         """Join a subquery that may refer to the tables before it, keeping rows without a partner."""
-        return self._joined("\nLEFT JOIN LATERAL ", subquery, _ON_TRUE if on is None else on, "LeftLateralJoin")
+        return self._joined(
+            "\nLEFT JOIN LATERAL ", subquery, _ON_TRUE if on is None else on, "LeftLateralJoin"
+        )
 
     def JoinRelated(self, relation: Any, alias: Any = None) -> Self:
         """Join along a relation: `Select(User).JoinRelated(User.orders)`.

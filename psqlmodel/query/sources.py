@@ -136,7 +136,9 @@ class CommonTable(Table):
         qualifier = quote(name)
         super().__init__(qualifier, qualifier, query.columns_of(), (CteReference(self),), NO_SOURCES, CTES)
         if query.sources:
-            raise QueryError(f"the query of With({name!r}, …) refers to tables outside of it: {names(query.sources)}")
+            raise QueryError(
+                f"the query of With({name!r}, …) refers to tables outside of it: {names(query.sources)}"
+            )
         self.name = name
         self.query = query
         self.kind = kind

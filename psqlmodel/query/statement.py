@@ -152,7 +152,9 @@ class Query(Node, Generic[T]):
         """Add common tables that the query does not read: an `Insert`, `Update` or `Delete` beside it."""
         for table in tables:
             if not isinstance(table, CommonTable):
-                raise QueryError(f'.With takes common tables made by With("name", query), not {type(table).__name__}')
+                raise QueryError(
+                    f'.With takes common tables made by With("name", query), not {type(table).__name__}'
+                )
         return self._with(extra_tables=(*self.extra_tables, *tables))
 
     def Subquery(self, name: str) -> Subquery:
@@ -258,12 +260,18 @@ def added(known: frozenset[Source], entity: Any, verb: str) -> tuple[Source, fro
 
 def column_of(entity: Any, key: Any, verb: str) -> Any:
     """Return the column of `entity` that an assignment names: by attribute name or by the attribute itself."""
+    if isinstance(key, str):
+        for column in entity.__columns__:
+            if column.key == key:
+                return column
+        raise unknown_column(f"{verb}: {entity_name(entity)}", key, entity.__columns__)
+    origin = getattr(key, "origin", None)
     for column in entity.__columns__:
-        if column is key or column.key == key:
+        if column is key or column.origin is origin:
             return column
     if isinstance(key, Expression):
         raise QueryError(f"{verb}: {key!r} is not a column of {entity_name(entity)}")
-    raise unknown_column(f"{verb}: {entity_name(entity)}", str(key), entity.__columns__)
+    raise QueryError(f"{verb}: a column is named by its attribute, not by {type(key).__name__} {key!r}")
 
 
 def assigned(column: Any, value: Any, verb: str) -> Node:
