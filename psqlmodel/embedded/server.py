@@ -18,6 +18,7 @@ import json
 import os
 import select
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,7 @@ TEMPORARY = "temporary"  # a file of this name marks data that goes with its las
 SHORTEST = "/tmp"  # noqa: S108 – a folder of a fixed name is made in it, and refused where somebody else owns it
 PREFIX = "psqlmodel-"  # of temporary data directories
 INITDB_PATIENCE = 60.0  # seconds; half a second is usual
+ANSWER_PATIENCE = 1.0  # seconds for a local connection
 REAP_PATIENCE = 5.0  # seconds; the guardian of a server that has ended has nothing left to do
 STOP_PATIENCE = 30.0  # seconds that leaving waits for the server's end
 
@@ -231,17 +233,17 @@ class Server:
         prefix = binaries.run_as_owner(data)
         _share_with_owner(data)
         temporary = (data / STATE / TEMPORARY).exists()
-        socket = _socket_folder(data)
+        folder = _socket_folder(data)
         settings = {
             **ALWAYS,
-            "unix_socket_directories": '"' + socket.replace('"', '""') + '"',
+            "unix_socket_directories": '"' + folder.replace('"', '""') + '"',
             **(FAST if temporary else {}),
             **self._options,
         }
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         job = {
             "data": str(data),
-            "socket": socket,
+            "socket": folder,
             "temporary": temporary,
             "timeout": self._timeout,
             "initdb": [
@@ -253,7 +255,7 @@ class Server:
             "env": _environment(),
         }
         _start_guardian(job, time.monotonic() + self._timeout + INITDB_PATIENCE)
-        return socket
+        return folder
 
 
 def _prepare(data: Path) -> None:
@@ -309,12 +311,23 @@ def _running(data: Path, deadline: float) -> str | None:
     """Give the socket's folder of the server that runs here, or None; wait out one that stops."""
     while not locks.is_free(data / STATE / "server"):
         found = status(data)
-        if found is not None and found.state == "ready":
+        if found is not None and found.state == "ready" and _listens(found.socket):
             return found.socket
         if time.monotonic() > deadline:
             raise TimeoutError("it neither becomes ready nor ends")
         time.sleep(POLL)
     return None
+
+
+def _listens(folder: str) -> bool:
+    """Tell whether somebody answers at a socket: a crash leaves postmaster.pid and the socket's name behind."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(ANSWER_PATIENCE)
+        try:
+            client.connect(str(Path(folder) / SOCKET_NAME))
+        except OSError:
+            return False
+        return True
 
 
 def _major(data: Path) -> int | None:
