@@ -320,7 +320,7 @@ def _running(data: Path, deadline: float) -> str | None:
 
 
 def _listens(folder: str) -> bool:
-    """Tell whether somebody answers at a socket: a crash leaves postmaster.pid and the socket's name behind."""
+    """Tell whether somebody answers at a socket: a crash leaves postmaster.pid and the socket file behind."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(ANSWER_PATIENCE)
         try:
