@@ -1,4 +1,4 @@
-"""Catalog: what the columns of the tables really are and what makes their values, read once for each table and engine.
+"""Catalog: what the columns of tables really are and what makes their values, read once for each engine.
 
 A model's type that was only inferred from an annotation is a guess; the database knows. `ensure` yields one
 statement of the purpose "catalog" for all tables that are not known yet, and none where all are. A table that
@@ -23,13 +23,14 @@ from psqlmodel.types import PgType, from_catalog, resolve
 
 Key: TypeAlias = tuple[str | None, str]
 
-# The search path decides which table an unqualified name is: to_regclass follows it, and gives NULL for none.
+# The search path decides which table an unqualified name is: to_regclass follows it, or gives NULL.
 # Rows with a number are columns of that table (from 1), those of number 0 are types.
 _COLUMNS_AND_TYPES = f"""
 WITH RECURSIVE columns AS (
     SELECT r.number, a.attname, a.atttypid, a.attgenerated <> '' AS generated,
-           CASE WHEN a.attidentity <> '' THEN format('nextval(%L::regclass)',
-                     pg_catalog.pg_get_serial_sequence(r.name, a.attname))
+           -- NULL where there is no sequence of its own: a partition leaves its identity to the parent
+           CASE WHEN a.attidentity <> '' THEN 'nextval('
+                     || quote_literal(pg_catalog.pg_get_serial_sequence(r.name, a.attname)) || '::regclass)'
                 WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(e.adbin, e.adrelid) END AS maker
     FROM unnest($1::text[]) WITH ORDINALITY AS r (name, number)
     JOIN pg_catalog.pg_attribute a ON a.attrelid = pg_catalog.to_regclass(r.name)
@@ -38,7 +39,8 @@ WITH RECURSIVE columns AS (
 ), wanted AS (SELECT DISTINCT c.atttypid AS oid FROM columns c), types AS ({TYPES_UNDER_WANTED})
 SELECT 0::int8, {TYPE_FIELDS}, NULL::text, false FROM types t
 UNION ALL
-SELECT c.number, c.atttypid, c.attname::text, NULL, NULL, NULL, NULL, NULL, NULL, c.maker, c.generated FROM columns c
+SELECT c.number, c.atttypid, c.attname::text, NULL, NULL, NULL, NULL, NULL, NULL, c.maker, c.generated
+FROM columns c
 """  # noqa: S608 (constants)
 
 
@@ -57,7 +59,7 @@ _UNKNOWN = _Table()
 
 
 class Catalog:
-    """The actual column types of the tables that one engine's database has; shared by its sessions and threads.
+    """The actual column types of the tables of one engine's database, shared by its sessions and threads.
 
     Unqualified names are looked up on the search path of the first connection that asks.
     """
@@ -71,7 +73,9 @@ class Catalog:
     def ensure(self, tables: Iterable[Mapper | TableSource]) -> Steps[None]:
         """Read the column types of those tables that are not known yet, in one statement.
 
-        yield from catalog.ensure([User.__mapper__])
+        A table that does not exist stays unknown.
+
+            yield from catalog.ensure([User.__mapper__])
         """
         missing = self.missing(tables)
         if not missing:
@@ -102,11 +106,11 @@ class Catalog:
         return self._types.get(key) or self._resolve(key)
 
     def actual(self, table: Mapper | TableSource) -> Mapping[str, PgType[Any]]:
-        """Return the database's types by column name, of all columns; empty where the table is not known."""
+        """Return the database's types by column name, of all columns; nothing for an unknown table."""
         return MappingProxyType(self._tables.get(_key(table), _UNKNOWN).types)
 
     def makers(self, table: Mapper | TableSource) -> Mapping[str, str]:
-        """Return the SQL expressions that make the defaults of columns, identities included, by column name."""
+        """Return the SQL expressions that make the defaults, identities included, by column name."""
         return MappingProxyType(self._tables.get(_key(table), _UNKNOWN).makers)
 
     def generated(self, table: Mapper | TableSource) -> frozenset[str]:

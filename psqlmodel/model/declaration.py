@@ -29,18 +29,6 @@ class Field:
         self.annotation = annotation
 
 
-class _Forward:
-    """A name in an annotation that does not exist yet; `| None` is allowed as for any type."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __or__(self, other: Any) -> Any:
-        return typing.Union[ForwardRef(self.name), other]  # noqa: UP007 - the operands are no types
-
-    __ror__ = __or__
-
-
 class _Names(dict[str, Any]):
     """The names that an annotation sees; one that is missing is a forward reference."""
 
@@ -52,7 +40,7 @@ class _Names(dict[str, Any]):
         for scope in self._scopes:
             if name in scope:
                 return scope[name]
-        return _Forward(name)
+        return ForwardRef(name)
 
 
 def declared_fields(
@@ -112,10 +100,9 @@ def _evaluate(annotation: Any, names: _Names) -> Any:
     if not isinstance(annotation, str):
         return annotation
     try:
-        found = eval(annotation, {"__builtins__": {}}, names)  # noqa: S307 - source text of the user's own class
+        return eval(annotation, {"__builtins__": {}}, names)  # noqa: S307 - source text of the user's own class
     except Exception:
         return annotation
-    return ForwardRef(found.name) if isinstance(found, _Forward) else found
 
 
 # --- from fields to the columns of one table ------------------------------------------------------------------------

@@ -46,8 +46,8 @@ def create_all(mappers: Iterable[Mapper]) -> Steps[None]:
 def drop_all(mappers: Iterable[Mapper]) -> Steps[None]:
     """Drop all tables of `mappers` that exist, and the enum types that nothing else uses.
 
-    Schemas and extensions stay. A table that another one refers to is not dropped: the server's error names
-    it, and everything stays as it was.
+    Schemas and extensions stay. A table that another one refers to is not dropped: the `detail` of the
+    server's error names what does, and everything stays as it was.
 
         run(drop_all([User.__mapper__, Order.__mapper__]), channel)
     """

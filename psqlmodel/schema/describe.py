@@ -78,7 +78,7 @@ class _Models:
         schema, _, name = table.rpartition(".")
         for key in ((schema or near.schema, name), (schema or None, name), (None, table)):
             if key in self.by_table:
-                return *key, self.by_table[key]
+                return key[0], key[1], self.by_table[key]
         if schema == "public" and (None, name) in self.by_table:
             return None, name, self.by_table[None, name]
         return schema or near.schema, name, None
@@ -118,7 +118,7 @@ class _Models:
         if key is None or not type_.guess or type_.name not in _INTEGERS:
             return type_.name
         target = self.find(mapper, key.table)[2]
-        if target is None or target is mapper:
+        if target is None:
             return type_.name
         remote = key_type(_remote(target, key)[0])
         return remote if remote in _INTEGERS else type_.name

@@ -40,16 +40,18 @@ def _unmet(table: TableInfo, remaining: Iterable[Key]) -> list[ForeignKeyInfo]:
 
 
 def _first_in_cycle(remaining: dict[Key, TableInfo]) -> Key:
-    """Return the first table that is part of a cycle, rather than one that only depends on a cycle."""
-    for start in remaining:
-        reached: set[Key] = set()
-        frontier = [start]
-        while frontier:
-            for foreign_key in _unmet(remaining[frontier.pop()], remaining):
-                target = (foreign_key.schema, foreign_key.table)
-                if target == start:
-                    return start
-                if target not in reached:
-                    reached.add(target)
-                    frontier.append(target)
-    raise AssertionError("tables wait for each other without a cycle")
+    """Return the first table of a cycle that no way leads out of: then only keys of cycles come late."""
+    reached = {start: _reached_from(start, remaining) for start in remaining}
+    return next(key for key in remaining if all(key in reached[other] for other in reached[key]))
+
+
+def _reached_from(start: Key, remaining: dict[Key, TableInfo]) -> set[Key]:
+    reached: set[Key] = set()
+    frontier = [start]
+    while frontier:
+        for foreign_key in _unmet(remaining[frontier.pop()], remaining):
+            target = (foreign_key.schema, foreign_key.table)
+            if target not in reached:
+                reached.add(target)
+                frontier.append(target)
+    return reached
