@@ -7,9 +7,11 @@ wrote is remembered in the undo log until the transaction ends, so that objects 
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from psqlmodel.core.collect import changed_columns
 from psqlmodel.core.identity import IdentityMap
 from psqlmodel.core.undo import UndoLog
 from psqlmodel.errors import NotLoadedError, NotMappedError, ObjectStateError
@@ -65,6 +67,10 @@ class UnitOfWork:
         made = Batch(self, mapper)
         self._batches.add(made)
         return made
+
+    def batch(self, mapper: Mapper) -> Batch:
+        """Return a state for the objects of one class that one result brings."""
+        return Batch(self, mapper)
 
     def track(self, obj: Any, state: State) -> None:
         """Hold an object that was given a state of its own."""
@@ -138,6 +144,16 @@ class UnitOfWork:
         own.status = DELETED
         self.tracked.pop(id(obj), None)
         self.deleted[id(obj)] = obj
+
+    def pending(self) -> list[str]:
+        """Return what is not flushed, in words: `3 new User`, `1 changed Order`."""
+        held: dict[str, list[Any]] = {
+            "new": [*self.new.values()],
+            "changed": [obj for obj in self.tracked.values() if changed_columns(obj)],
+            "deleted": [*self.deleted.values()],
+        }
+        counted = Counter((kind, type(obj).__name__) for kind, objects in held.items() for obj in objects)
+        return [f"{count} {kind} {name}" for (kind, name), count in counted.items()]
 
     def flush(self, workspace: Workspace) -> Steps[None]:
         """Send all changes to the database, in the session's transaction."""

@@ -1,0 +1,371 @@
+"""Include: relations loaded for many objects at once, one query for each, whatever the number of objects. Steps.
+
+The keys of all parents travel in one array (`= ANY($1)`), or in one array per column of a composite key. Rows are
+matched with their parents by key. A to-one target that the session has needs no row; if nothing is missing there is no
+query. A relation that the program changed keeps what the program made of it. A path that is filtered or limited shows
+a part of the relation: it is attached as it was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from psqlmodel.core.reading import autoflush, fetch, load_output, prepared
+from psqlmodel.core.transaction import execute
+from psqlmodel.errors import QueryError
+from psqlmodel.model.mapper import Mapper
+from psqlmodel.model.path import RelationPath
+from psqlmodel.model.relations import RelationInfo
+from psqlmodel.model.state import UNSET
+from psqlmodel.query.expression import COMPARISON, ColumnExpression, Expression, Ordering
+from psqlmodel.query.nodes import DEFERRED, INHERITED, WINDOW, CastSlot, DeferredList, TransportSlot, join_shapes
+from psqlmodel.query.select import Select, SelectQuery
+from psqlmodel.steps import Statement, Steps
+
+if TYPE_CHECKING:
+    from psqlmodel.core.workspace import Workspace
+    from psqlmodel.model.fields import Column
+
+KeyOf = Callable[[Any], Any]
+
+
+def include(workspace: Workspace, mapper: Mapper, objects: Iterable[Any], paths: Sequence[Any]) -> Steps[None]:
+    """Load the relations that `paths` name for all objects of one class, and those below them.
+
+    Raises `QueryError` for a path that does not start at the class, or names a class that no relation, or more than
+    one, leads to.
+    """
+    merged = merged_paths(mapper, paths)
+    parents = list({id(obj): obj for obj in objects if obj is not None}.values())
+    if not parents:
+        return
+    for path in merged:
+        found = yield from _load(workspace, path, parents)
+        if path.includes:
+            yield from include(workspace, path.relation.target, found, path.includes)
+
+
+# --- paths -------------------------------------------------------------------------------------------------------------
+
+
+def merged_paths(mapper: Mapper, paths: Sequence[Any]) -> list[RelationPath]:
+    """Return one path for each relation of `mapper` that `paths` name.
+
+    Raises `QueryError` where one relation is included with different filters.
+    """
+    merged: dict[str, RelationPath] = {}
+    for each in paths:
+        path = path_from(mapper, each)
+        key = path.relation.key
+        known = merged.get(key)
+        if known is None:
+            merged[key] = path
+        elif _plain(known) and _plain(path):
+            merged[key] = known.Include(*path.includes)
+        else:
+            raise QueryError(
+                f"{path.relation!r} is included twice, and filtered, ordered or limited in between: a relation has one "
+                "content; combine the conditions in one Include"
+            )
+    return list(merged.values())
+
+
+def path_from(mapper: Mapper, named: Any) -> RelationPath:
+    """Return the path of a relation, a path, or a model class that just one relation leads to."""
+    if isinstance(named, RelationPath):
+        relation = named.relation
+        if relation.mapper is not mapper and not issubclass(mapper.cls, relation.mapper.cls):
+            raise QueryError(
+                f"{relation!r} can't be included here: the objects are {mapper.name}; "
+                f"deeper relations go inside the path: .Include(path.Include({relation!r})) or .ThenInclude({relation!r})"
+            )
+        return named
+    target = getattr(named, "target", named)
+    found = _leading_to(mapper, target)
+    includes: tuple[Any, ...] = getattr(named, "includes", ()) if target is not named else ()
+    return found.Include(*includes) if includes else found
+
+
+def _leading_to(mapper: Mapper, target: Any) -> RelationInfo:
+    if not isinstance(target, type):
+        raise QueryError(f"Include takes relations such as {mapper.name}.orders, or model classes, not {target!r}")
+    found = [relation for relation in mapper.relations.values() if relation.target.cls is target]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(map(repr, found))
+        raise QueryError(f"several relations lead from {mapper.name} to {target.__name__}: {names}; include one of them")
+    known = ", ".join(map(repr, mapper.relations.values()))
+    raise QueryError(
+        f"no relation leads from {mapper.name} to {target.__name__}"
+        f"{f'; its relations are {known}' if known else f': {mapper.name} has no relations'}"
+    )
+
+
+def _plain(path: RelationPath) -> bool:
+    return not path.partial and not path.ordering
+
+
+# --- one relation ------------------------------------------------------------------------------------------------------
+
+
+def _load(workspace: Workspace, path: RelationPath, parents: list[Any]) -> Steps[list[Any]]:
+    """Load one relation, attach it to all parents, and return the related objects."""
+    relation = path.relation
+    if relation.secondary is None and relation.outgoing:
+        return (yield from _load_targets(workspace, path, parents))
+    keys = keys_of(parents, relation.local)
+    if not keys.values:
+        return _attach(relation, parents, keys.of, {})
+    if relation.secondary is not None:
+        groups = yield from _through(workspace, path, keys)
+    else:
+        groups = yield from _children(workspace, path, keys)
+    return _attach(relation, parents, keys.of, groups)
+
+
+def _load_targets(workspace: Workspace, path: RelationPath, parents: list[Any]) -> Steps[list[Any]]:
+    """To-one: only what the session does not have is asked for; a key without a row (no constraint) gives None."""
+    relation = path.relation
+    known = _known_targets(workspace, path, parents)
+    keys = keys_of([parent for parent in parents if id(parent) not in known], relation.local)
+    found: dict[Any, Any] = {}
+    if keys.values:
+        query = _filtered(Select(relation.target.cls), path).Where(keys.condition(relation.remote))
+        compiled, rows = yield from fetch(workspace, query, purpose="load")
+        targets = load_output(workspace, compiled.outputs[0], rows)
+        key_of = _key_function(relation.remote, relation.local)
+        found = {key_of(target): target for target in targets}
+    for parent in parents:
+        key = id(parent)
+        if key not in known:
+            known[key] = found.get(keys.of(parent))
+        relation.attach(parent, known[key])
+    return [target for target in known.values() if target is not None]
+
+
+def _known_targets(workspace: Workspace, path: RelationPath, parents: list[Any]) -> dict[int, Any]:
+    """Return the targets that need no row, by the id of the parent."""
+    relation = path.relation
+    known: dict[int, Any] = {}
+    lookup = relation.to_primary_key and not path.partial and not _spelled_otherwise(relation.local, relation.remote)
+    for parent in parents:
+        key = relation.key_from(parent)
+        if key is None:
+            known[id(parent)] = None
+        elif lookup and key is not UNSET:
+            target = workspace.identity.get(relation.target, key)
+            if target is not None:
+                known[id(parent)] = target
+    return known
+
+
+def _children(workspace: Workspace, path: RelationPath, keys: Keys) -> Steps[dict[Any, list[Any]]]:
+    """Objects of the target that hold our key: one query; grouped by it."""
+    relation = path.relation
+    children, *_ = yield from _sorted(
+        workspace,
+        path,
+        [relation.target.cls],
+        lambda query: _filtered(query, path).Where(keys.condition(relation.remote)),
+        relation.remote,
+    )
+    key_of = _key_function(relation.remote, relation.local)
+    groups: dict[Any, list[Any]] = {}
+    for child in children:
+        groups.setdefault(key_of(child), []).append(child)
+    return groups
+
+
+def _through(workspace: Workspace, path: RelationPath, keys: Keys) -> Steps[dict[Any, list[Any]]]:
+    """Many-to-many: the link's key comes along with each object; an object is there once for each parent."""
+    relation = path.relation
+    link, ours, theirs = relation.secondary
+    joined = _all_equal(theirs, relation.remote)
+    targets, *links = yield from _sorted(
+        workspace,
+        path,
+        [relation.target.cls, *ours],
+        lambda query: _filtered(query.Join(link, joined), path).Where(keys.condition(ours)),
+        ours,
+    )
+    normal = _normal(ours, relation.local)
+    held = [normal(key) for key in (links[0] if len(links) == 1 else zip(*links, strict=True))]
+    groups: dict[Any, dict[int, Any]] = {}
+    for key, target in zip(held, targets, strict=True):
+        groups.setdefault(key, {})[id(target)] = target
+    return {key: list(group.values()) for key, group in groups.items()}
+
+
+def _attach(
+    relation: RelationInfo, parents: list[Any], key_of: KeyOf, groups: dict[Any, list[Any]]
+) -> list[Any]:
+    found: list[Any] = []
+    for parent in parents:
+        group = groups.get(key_of(parent), [])
+        found += group
+        relation.attach(parent, group if relation.many else group[0] if group else None)
+    return found
+
+
+# --- the query of a relation -------------------------------------------------------------------------------------------
+
+
+def _filtered(query: SelectQuery[Any], path: RelationPath) -> SelectQuery[Any]:
+    return query.Where(*path.conditions) if path.conditions else query
+
+
+def ordering_of(path: RelationPath) -> list[Any]:
+    """Return how the objects of a to-many relation are ordered: as the path or the relation says, then by key."""
+    target, declared = path.relation.target, path.relation.declared.order_by
+    ordering = list(path.ordering)
+    if not ordering:
+        columns = [(target.column(name.removeprefix("-")), name.startswith("-")) for name in declared]
+        ordering = [column.Desc() if descending else column for column, descending in columns]
+    given = [getattr(item, "expression", item) for item in ordering]
+    return ordering + [column for column in target.primary_key if not any(column is item for item in given)]
+
+
+def _sorted(
+    workspace: Workspace,
+    path: RelationPath,
+    items: list[Any],
+    clauses: Callable[[SelectQuery[Any]], SelectQuery[Any]],
+    partition: Sequence[Any],
+) -> Steps[list[list[Any]]]:
+    """Select `items` in order, cut for each value of `partition`; return what came column by column."""
+    ordering = ordering_of(path)
+    if path.limit is None and path.offset is None:
+        query = clauses(Select(*items)).OrderBy(*ordering)
+        compiled, rows = yield from fetch(workspace, query, purpose="load")
+    else:
+        query = clauses(Select(*items, _rank(partition, ordering).As("_rank")))
+        compiled = yield from prepared(workspace, query)
+        yield from autoflush(workspace, compiled.tables)
+        rows = yield from execute(workspace, _cut(compiled.text, compiled.args, path))
+    return [load_output(workspace, output, rows) for output in compiled.outputs]
+
+
+def _cut(text: str, args: list[Any], path: RelationPath) -> Statement:
+    """Keep the wanted ranks of each parent. `SELECT *` is of our own subquery, whose columns are listed."""
+    first = path.offset or 0
+    args = [*args, first]
+    wanted = f'"_rank" > ${len(args)}::int8'
+    if path.limit is not None:
+        args.append(first + path.limit)
+        wanted += f' AND "_rank" <= ${len(args)}::int8'
+    return Statement(f'SELECT * FROM (\n{text}\n) AS "_ranked" WHERE {wanted} ORDER BY "_rank"', args, purpose="load")
+
+
+def _rank(partition: Sequence[Any], ordering: Sequence[Any]) -> Expression[int]:
+    """Return `row_number() OVER (PARTITION BY … ORDER BY …)`."""
+    ordered = [item if isinstance(item, Ordering) else Ordering(item, "") for item in ordering]
+    nodes = [*partition, *ordered]
+    shape = (
+        "row_number() OVER (PARTITION BY ",
+        join_shapes([column.shape for column in partition], ", "),
+        " ORDER BY ",
+        join_shapes([item.shape for item in ordered], ", "),
+        ")",
+    )
+    sources = frozenset().union(*(node.sources for node in nodes))
+    flags = WINDOW
+    for node in nodes:
+        flags |= node.flags & INHERITED
+    return Expression(shape, tuple(param for node in nodes for param in node.params), sources, flags)
+
+
+def _all_equal(left: Sequence[Any], right: Sequence[Any]) -> Any:
+    condition = left[0] == right[0]
+    for one, other in zip(left[1:], right[1:], strict=True):
+        condition = condition & (one == other)
+    return condition
+
+
+# --- keys --------------------------------------------------------------------------------------------------------------
+
+
+class Keys:
+    """The keys of parents: their distinct values, without NULLs, and how to find that of an object."""
+
+    def __init__(self, columns: Sequence[Column[Any]], values: list[Any], of: KeyOf) -> None:
+        self.columns = tuple(columns)
+        self.values = values
+        self.of = of
+
+    def condition(self, columns: Sequence[ColumnExpression[Any]]) -> Expression[bool]:
+        """Return the condition that `columns` are one of the keys."""
+        if len(columns) == 1:
+            return columns[0].In(self.values)
+        arrays = [list(part) for part in zip(*self.values, strict=True)]
+        return _tuple_in(columns, self.columns, arrays)
+
+
+def keys_of(parents: list[Any], columns: Sequence[Column[Any]]) -> Keys:
+    """Return the keys that objects hold in these columns."""
+    of = _key_function(columns, columns)
+    single = len(columns) == 1
+    found = dict.fromkeys(map(of, parents))
+    values = [key for key in found if (key is not None if single else None not in key)]
+    return Keys(columns, values, of)
+
+
+def _key_function(columns: Sequence[Any], like: Sequence[Any]) -> KeyOf:
+    """Return the function from an object to its values of `columns`, spelled as the columns `like` spell them."""
+    read = attrgetter(*[column.key for column in columns])
+    if not _spelled_otherwise(columns, like):
+        return read
+    normal = _normal(columns, like)
+    return lambda obj: normal(read(obj))
+
+
+def _spelled_otherwise(columns: Sequence[Any], like: Sequence[Any]) -> bool:
+    return any(a.type.python is not b.type.python for a, b in zip(columns, like, strict=True))
+
+
+def _normal(columns: Sequence[Any], like: Sequence[Any]) -> Callable[[Any], Any]:
+    """Return what brings keys of one side to the spelling of the other, where models declare them differently."""
+    if not _spelled_otherwise(columns, like):
+        return _same
+    loads = [_respelled(a, b) for a, b in zip(columns, like, strict=True)]
+    if len(loads) == 1:
+        return loads[0]
+    return lambda key: tuple([load(part) for load, part in zip(loads, key, strict=True)])
+
+
+def _same(key: Any) -> Any:
+    return key
+
+
+def _respelled(column: Any, like: Any) -> Callable[[Any], Any]:
+    """An id that is a UUID here and a str there is one key: it goes over by its text."""
+    if column.type.python is like.type.python:
+        return _same
+    dump, load = column.type.dump_text, like.type.load_text
+
+    def respell(value: Any) -> Any:
+        if value is None:
+            return None
+        return load(dump(value.value if isinstance(value, Enum) and like.type.python is str else value))
+
+    return respell
+
+
+def _tuple_in(
+    columns: Sequence[ColumnExpression[Any]], typed_as: Sequence[Column[Any]], arrays: list[list[Any]]
+) -> Expression[bool]:
+    """Return `(a, b) IN (SELECT … FROM unnest($1::int4[], $2::text[]))`."""
+    numbers = range(1, len(columns) + 1)
+    shape: list[Any] = ["(", join_shapes([column.shape for column in columns], ", "), ") IN (SELECT "]
+    for n, column in zip(numbers, typed_as, strict=True):
+        shape += (", " if n > 1 else "", f"k.c{n}", CastSlot(column))
+    shape.append(" FROM unnest(")
+    for n, column in zip(numbers, typed_as, strict=True):
+        shape += (", " if n > 1 else "", None, "::", TransportSlot(column))
+    shape.append(f") AS k({', '.join(f'c{n}' for n in numbers)}))")
+    params = tuple(DeferredList(column, array) for column, array in zip(typed_as, arrays, strict=True))
+    sources = frozenset().union(*(column.sources for column in columns))
+    return Expression(tuple(shape), params, sources, DEFERRED, COMPARISON)

@@ -1,0 +1,380 @@
+"""Loading: get by key, execute queries, refresh, and load what objects lack. Steps; objects come from the identity map.
+
+Objects that a builder `Update` or `Delete`, or raw SQL, changes in the database are not told: they take the new values
+when a query brings their rows, or by `refresh`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from psqlmodel.core.include import include, keys_of
+from psqlmodel.core.reading import Loaded, autoflush, fetch, known_types, load_columns, load_rows, prepared
+from psqlmodel.core.row import rows_of
+from psqlmodel.core.transaction import execute
+from psqlmodel.errors import (
+    InvalidValueError,
+    MissingPrimaryKeyError,
+    NotMappedError,
+    ObjectStateError,
+    QueryError,
+    StaleObjectError,
+)
+from psqlmodel.model.mapper import Mapper, mapper_of
+from psqlmodel.model.naming import did_you_mean
+from psqlmodel.model.path import RelationPath
+from psqlmodel.model.state import DELETED, PENDING, PERSISTENT, TRANSIENT, UNSET, State, missing, raw_name
+from psqlmodel.query.expression import ColumnExpression
+from psqlmodel.query.nodes import Deferred
+from psqlmodel.query.quoting import quote
+from psqlmodel.query.raw import translate_params
+from psqlmodel.query.rowset import Rowset
+from psqlmodel.query.select import Select
+from psqlmodel.query.statement import Query
+from psqlmodel.query.values import bind
+from psqlmodel.steps import Statement, Steps
+
+if TYPE_CHECKING:
+    from psqlmodel.core.workspace import Workspace
+    from psqlmodel.model.fields import Column
+    from psqlmodel.model.relations import RelationInfo
+
+
+# --- by key ------------------------------------------------------------------------------------------------------------
+
+
+def get(workspace: Workspace, model: Any, key: Any) -> Steps[Any]:
+    """Return the object of class `model` with this primary key, or None; one that the session has needs no statement.
+
+    `key` is a value; for a composite key a tuple in the order of the columns, or a dictionary by attribute. Raises
+    `NotMappedError`, `MissingPrimaryKeyError` for a key with None or of another length, `InvalidValueError`.
+    """
+    if not isinstance(model, type):
+        raise NotMappedError(f"get takes a model class and a key, not {type(model).__name__} as its class")
+    mapper = mapper_of(model)
+    identity = identity_key(mapper, key)
+    found = _known(workspace, mapper, identity)
+    if found is UNSET:
+        yield from autoflush(workspace, frozenset((mapper.qualified,)))
+        found = _known(workspace, mapper, identity)
+    if found is not UNSET:
+        return found
+    parts = (identity,) if len(mapper.primary_key) == 1 else identity
+    objects = yield from _by_key(workspace, mapper, mapper.columns, parts)
+    return objects[0] if objects else None
+
+
+def identity_key(mapper: Mapper, key: Any) -> Any:
+    """Return `key` as the identity map has it: a value, or a tuple for a composite key.
+
+    Raises `MissingPrimaryKeyError` for a key that does not fit, `InvalidValueError` for one that can't be a key.
+    """
+    names = [column.key for column in mapper.primary_key]
+    if not names:
+        raise MissingPrimaryKeyError(f"{mapper.name} has no primary key: select its rows with a query")
+    parts = _parts(mapper, names, key)
+    if len(parts) != len(names):
+        raise MissingPrimaryKeyError(
+            f"the primary key of {mapper.name} is ({', '.join(map(str, names))}): "
+            f"it takes {_spelled(len(names))}, not {len(parts)}"
+        )
+    for name, part in zip(names, parts, strict=True):
+        if part is None:
+            raise MissingPrimaryKeyError(f"{mapper.name}.{name} is part of the primary key and can't be None")
+        try:
+            hash(part)
+        except TypeError:
+            raise InvalidValueError(f"{mapper.name}.{name}: a {type(part).__name__} can't be a key") from None
+    return parts[0] if len(parts) == 1 else tuple(parts)
+
+
+def _parts(mapper: Mapper, names: Sequence[str | None], key: Any) -> Sequence[Any]:
+    if isinstance(key, Mapping):
+        for given in key:
+            if given not in names:
+                raise MissingPrimaryKeyError(
+                    f"{given!r} is no part of the primary key of {mapper.name} ({', '.join(map(str, names))})"
+                    f"{did_you_mean(str(given), [str(name) for name in names])}"
+                )
+        return [key.get(name) for name in names]
+    if isinstance(key, tuple) or (isinstance(key, list) and len(names) > 1):
+        return key
+    return (key,)
+
+
+def _spelled(count: int) -> str:
+    return "one value" if count == 1 else f"a tuple of {count} values"
+
+
+def _known(workspace: Workspace, mapper: Mapper, identity: Any) -> Any:
+    """Return the object that the session has, None where it is deleted there, UNSET where the database must say."""
+    found = workspace.identity.get(mapper, identity)
+    if found is None:
+        return UNSET
+    return None if found._state.status == DELETED else found
+
+
+def _by_key(
+    workspace: Workspace, mapper: Mapper, columns: Sequence[Column[Any]], key: Sequence[Any]
+) -> Steps[list[Any]]:
+    """Select one row by its primary key."""
+    args = []
+    for column, part in zip(mapper.primary_key, key, strict=True):
+        bound = bind(column, part)
+        if isinstance(bound, Deferred):  # the type of the column is guessed, and the guess matters
+            yield from known_types(workspace, [column])
+            bound = bound.dump(workspace.catalog.type_of(column))
+        args.append(bound)
+    statement = Statement(_by_key_text(mapper, columns), args, purpose="load")
+    rows = yield from execute(workspace, statement)
+    return load_columns(workspace, mapper, columns, rows)
+
+
+def _by_key_text(mapper: Mapper, columns: Sequence[Column[Any]]) -> str:
+    kept = ("by key", *(column.key for column in columns))
+    text: str | None = mapper.loaders.get(kept)
+    if text is None:
+        selected = ", ".join(quote(str(column.name)) for column in columns)
+        wanted = [f"{quote(str(column.name))} = ${n}" for n, column in enumerate(mapper.primary_key, 1)]
+        text = f"SELECT {selected} FROM {mapper.qualified} WHERE {' AND '.join(wanted)}"  # noqa: S608 (quoted names)
+        mapper.loaders[kept] = text
+    return text
+
+
+# --- queries -----------------------------------------------------------------------------------------------------------
+
+
+def execute_query(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded[Any]]:
+    """Send a query of the builder, or SQL text with its parameters, and return its objects or rows.
+
+    Raises `QueryError` for anything else, and for parameters beside a query of the builder.
+    """
+    if isinstance(query, str):
+        return (yield from _execute_text(workspace, query, params))
+    if not isinstance(query, Query):
+        raise QueryError(f"expected a query or SQL text, not {_what(query)}")
+    if params is not None:
+        raise QueryError("params belong to SQL text; a query of the builder has its values inside")
+    compiled, rows = yield from fetch(workspace, query)
+    if _writes(query):
+        workspace.transaction.worked = True
+    loaded = load_rows(workspace, compiled, rows)
+    if isinstance(query, Rowset) and query.includes:
+        yield from _include(workspace, query, loaded)
+    return loaded
+
+
+def _execute_text(workspace: Workspace, text: str, params: Any) -> Steps[Loaded[Any]]:
+    sql, args = translate_params(text, params)
+    if workspace.autoflush:
+        yield from workspace.unit.flush(workspace)
+    rows = yield from execute(workspace, Statement(sql, args, purpose="raw"))
+    workspace.transaction.worked = True  # whatever it did would be lost with the transaction
+    return Loaded(list(rows_of(rows)), rows.count)
+
+
+def _writes(query: Query[Any]) -> bool:
+    """Tell whether the query does what would be lost with the transaction: writing, or locking rows."""
+    return not isinstance(query, Rowset) or bool(query.extra_tables) or bool(getattr(query, "locks", ()))
+
+
+def _include(workspace: Workspace, query: Rowset[Any], loaded: Loaded[Any]) -> Steps[None]:
+    """Load the relations that the query includes: of its objects, or of those of the class where a path starts."""
+    entities = query.entities
+    if len(query.outputs) == 1:
+        yield from include(workspace, mapper_of(entities[0]), loaded.items, query.includes)
+        return
+    by_class: dict[Any, list[Any]] = {}
+    for path in query.includes:
+        start = path.relation.mapper.cls if isinstance(path, RelationPath) else entities[0]
+        by_class.setdefault(start if start in entities else entities[0], []).append(path)
+    for cls, paths in by_class.items():
+        positions = [n for n, output in enumerate(query.outputs) if getattr(output, "entity", None) is cls]
+        objects = [row[n] for row in loaded.items for n in positions]
+        yield from include(workspace, mapper_of(cls), objects, paths)
+
+
+def _what(query: Any) -> str:
+    return f"the class {query.__name__}; write Select({query.__name__})" if isinstance(query, type) else type(query).__name__
+
+
+# --- refresh -----------------------------------------------------------------------------------------------------------
+
+
+def refresh(workspace: Workspace, obj: Any, attributes: Iterable[str] | None = None) -> Steps[None]:
+    """Load the attributes of an object anew, and drop what the program changed in them.
+
+    `attributes` names columns and relations (default: all columns, and the relations that are loaded). Raises
+    `ObjectStateError` for an object that is not persistent in this session, `AttributeError` for an unknown name,
+    `StaleObjectError` where the row is gone.
+    """
+    mapper = _check_persistent(workspace, obj, "refresh")
+    columns, relations = _named(mapper, obj, attributes)
+    if columns:
+        found = yield from _fresh_row(workspace, mapper, obj, columns)
+        if found is not obj:
+            raise StaleObjectError(
+                f"refresh: {mapper.name} {mapper.stored_key_of(obj)!r} has no row any more: it was deleted, or its key "
+                "was changed",
+                (obj,),
+            )
+    for relation in relations:
+        _drop_changes(relation, obj)
+    if relations:
+        yield from include(workspace, mapper, [obj], relations)
+    _settle(workspace, obj)
+
+
+def _fresh_row(workspace: Workspace, mapper: Mapper, obj: Any, columns: list[Column[Any]]) -> Steps[Any]:
+    """Load the columns into `obj`; its key is selected too, so that the loader finds it."""
+    key = mapper.stored_key_of(obj)
+    parts = (key,) if len(mapper.primary_key) == 1 else key
+    wanted = [*mapper.primary_key, *(column for column in columns if not column.primary_key)]
+    given_up = _give_up(mapper, obj, columns)
+    try:
+        objects = yield from _by_key(workspace, mapper, wanted, parts)
+    except BaseException:
+        _keep(obj, given_up)
+        raise
+    if not objects:
+        _keep(obj, given_up)
+        return None
+    return objects[0]
+
+
+def _give_up(mapper: Mapper, obj: Any, columns: list[Column[Any]]) -> dict[str, Any]:
+    """Take the changes of these columns off the books, so that fresh values may enter; return what they were.
+
+    A link that was changed goes back first: both sides show it.
+    """
+    original = obj._state.original
+    keys = {column.key for column in columns}
+    for relation in mapper.all_relations():
+        if relation.key in original and relation.outgoing and keys & set(relation.local_keys):
+            old, current = original[relation.key], obj.__dict__.get(relation.key)
+            if old is not UNSET:
+                relation.link(obj, old)
+            elif current is not None and relation.back is not None:
+                relation.back.drop_loaded(current, obj)
+            original.pop(relation.key)
+            obj.__dict__.pop(relation.key, None)
+    return {key: original.pop(key) for key in keys if key in original}
+
+
+def _keep(obj: Any, given_up: dict[str, Any]) -> None:
+    if given_up and isinstance(obj._state, State):
+        obj._state.original.update(given_up)
+
+
+def _drop_changes(relation: RelationInfo, obj: Any) -> None:
+    obj._state.original.pop(relation.key, None)
+    if not relation.many:
+        obj.__dict__.pop(relation.key, None)
+
+
+def _named(
+    mapper: Mapper, obj: Any, attributes: Iterable[str] | None
+) -> tuple[list[Column[Any]], list[RelationInfo]]:
+    if attributes is None:
+        loaded = [relation for relation in mapper.relations.values() if relation.loaded(obj) is not UNSET]
+        return list(mapper.columns), loaded
+    if isinstance(attributes, str):
+        attributes = (attributes,)
+    columns: list[Column[Any]] = []
+    relations: list[RelationInfo] = []
+    for name in attributes:
+        key = name if isinstance(name, str) else getattr(name, "key", "")
+        if key in mapper.attributes:
+            columns.append(mapper.attributes[key])
+        elif key in mapper.relations:
+            relations.append(mapper.relations[key])
+        else:
+            raise AttributeError(mapper.no_attribute(key))
+    return columns, relations
+
+
+def _settle(workspace: Workspace, obj: Any) -> None:
+    """Make the object clean if nothing of its changes is left."""
+    state = obj._state
+    if isinstance(state, State) and state.status == PERSISTENT and not state.original:
+        workspace.unit.settle(obj, {})
+
+
+def _check_persistent(workspace: Workspace, obj: Any, verb: str) -> Mapper:
+    """Return the mapper of a persistent object of this session; raise for anything else."""
+    mapper = mapper_of(obj)
+    if isinstance(obj, type):
+        raise NotMappedError(f"{verb} takes an object, not the class {obj.__name__}")
+    state = obj._state
+    if state is TRANSIENT or state.status == PENDING:
+        raise ObjectStateError(f"{verb}: this {mapper.name} has no row yet: add it to the session and flush first")
+    if state.unit is not workspace.unit:
+        where = "no session" if state.unit is None else "another session"
+        raise ObjectStateError(f"{verb}: this {mapper.name} belongs to {where}: add it to this one first")
+    if state.status == DELETED:
+        raise ObjectStateError(f"{verb}: this {mapper.name} is deleted")
+    return mapper
+
+
+# --- what objects lack -------------------------------------------------------------------------------------------------
+
+
+def load(workspace: Workspace, objects: Any, *paths: Any) -> Steps[None]:
+    """Load relations or columns of objects that are there already; one query for each path.
+
+    `objects` is one object or several of one class; `paths` are as in `Include`, or columns. Raises
+    `ObjectStateError` for an object that is not persistent in this session, `QueryError` for an unknown path.
+    """
+    several = list(objects) if isinstance(objects, Iterable) else [objects]
+    if not paths:
+        raise QueryError("load takes objects and what to load: load(users, User.orders)")
+    by_class: dict[Mapper, list[Any]] = {}
+    for obj in several:
+        mapper = _check_persistent(workspace, obj, "load")
+        by_class.setdefault(mapper, []).append(obj)
+    for mapper, group in by_class.items():
+        columns = [path for path in paths if isinstance(path, ColumnExpression)]
+        if columns:
+            yield from _load_columns_of(workspace, mapper, group, [mapper.column(column) for column in columns])
+        yield from include(workspace, mapper, group, [path for path in paths if not isinstance(path, ColumnExpression)])
+
+
+def load_missing(workspace: Workspace, obj: Any, key: str) -> Steps[Any]:
+    """Load an attribute that is read and not there, for all objects that came with `obj`, and return its value."""
+    mapper = mapper_of(obj)
+    relation = mapper.relations.get(key)
+    objects = [other for other in _together(obj) if _lacks(other, key)]
+    if relation is not None:
+        yield from include(workspace, mapper, objects, [relation])
+    else:
+        yield from _load_columns_of(workspace, mapper, objects, [mapper.attributes[key]])
+    if _lacks(obj, key):
+        raise StaleObjectError(f"{mapper.name}.{key} can't be loaded: the row of the object is gone", (obj,))
+    return obj.__dict__[key] if key in obj.__dict__ else missing(obj, key)
+
+
+def _together(obj: Any) -> list[Any]:
+    """Return `obj` and the objects that came with it in one result, as far as they live and belong to its session."""
+    batch = obj._state.batch
+    if batch is None:
+        return [obj]
+    unit = obj._state.unit
+    living = [reference() for reference in batch.members]
+    others = [other for other in living if other is not None and other is not obj and other._state.unit is unit]
+    return [obj, *(other for other in others if other._state.status == PERSISTENT)]
+
+
+def _lacks(obj: Any, key: str) -> bool:
+    return key not in obj.__dict__ and raw_name(key) not in obj.__dict__
+
+
+def _load_columns_of(
+    workspace: Workspace, mapper: Mapper, objects: list[Any], columns: list[Column[Any]]
+) -> Steps[None]:
+    wanted = [*mapper.primary_key, *(column for column in columns if not column.primary_key)]
+    keys = keys_of(objects, mapper.primary_key)
+    query = Select(*wanted).Where(keys.condition(mapper.primary_key))
+    compiled = yield from prepared(workspace, query)
+    rows = yield from execute(workspace, Statement(compiled.text, compiled.args, purpose="load"))
+    _ = load_columns(workspace, mapper, wanted, rows)

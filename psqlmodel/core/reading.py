@@ -1,0 +1,180 @@
+"""Reading: a query is compiled and sent, and its rows become objects and rows. Steps; the ground of loading and Include.
+
+A row whose object the session has already does not make another one: the object takes the fresh values of the
+attributes that were not changed. Objects of a class without primary key (a view) are in no identity map: each row makes
+one, for reading only.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from psqlmodel.core.gcpause import paused
+from psqlmodel.core.row import row_class
+from psqlmodel.core.transaction import execute, within
+from psqlmodel.model.codegen import Load, entity_loader
+from psqlmodel.model.mapper import Mapper
+from psqlmodel.query.compiler import Compiled, compile
+from psqlmodel.query.expression import ColumnExpression, TableSource
+from psqlmodel.query.outputs import EntityOutput, Output, ScalarOutput
+from psqlmodel.query.statement import Query
+from psqlmodel.steps import Rows, Shape, Statement, Steps
+from psqlmodel.types import loader
+
+if TYPE_CHECKING:
+    from psqlmodel.core.workspace import Workspace
+    from psqlmodel.model.fields import Column
+
+T = TypeVar("T")
+
+# Below this the collector has hardly a reason to run, and the pause costs as much as it saves.
+_WORTH_A_PAUSE = 500
+
+
+class Loaded(Generic[T]):
+    """What a query gave: its objects or rows, and the number of rows that the server reported."""
+
+    __slots__ = ("items", "rowcount")
+
+    def __init__(self, items: list[T], rowcount: int) -> None:
+        self.items = items
+        self.rowcount = rowcount
+
+
+def prepared(workspace: Workspace, query: Query[Any]) -> Steps[Compiled]:
+    """Compile a query; the catalog is read first where a guessed type matters to it."""
+    compiled = compile(query)
+    if not compiled.columns_used:
+        return compiled
+    yield from known_types(workspace, compiled.columns_used)
+    return compile(query, workspace.catalog.type_of)
+
+
+def known_types(workspace: Workspace, columns: Iterable[ColumnExpression[Any]]) -> Steps[None]:
+    """Read the catalog for the tables of these columns, where it is not known yet."""
+    origins = [column.origin.source for column in columns]
+    tables = [source for source in origins if isinstance(source, TableSource)]
+    if workspace.catalog.missing(tables):
+        yield from within(workspace, workspace.catalog.ensure(tables))
+
+
+def fetch(workspace: Workspace, query: Query[Any], *, purpose: str = "query") -> Steps[tuple[Compiled, Rows]]:
+    """Send a query and return how it was compiled and what came; pending changes to its tables are flushed first."""
+    compiled = yield from prepared(workspace, query)
+    yield from autoflush(workspace, compiled.tables)
+    rows = yield from execute(workspace, Statement(compiled.text, compiled.args, purpose=purpose))
+    return compiled, rows
+
+
+def autoflush(workspace: Workspace, tables: frozenset[str]) -> Steps[None]:
+    """Flush if there are changes to one of these tables, so that the query sees them."""
+    unit = workspace.unit
+    if workspace.autoflush and unit.has_changes and unit.overlaps(tables):
+        yield from unit.flush(workspace)
+
+
+# --- rows become objects -----------------------------------------------------------------------------------------------
+
+
+def load_rows(workspace: Workspace, compiled: Compiled, rows: Rows) -> Loaded[Any]:
+    """Return the objects of a query of one model, else its rows."""
+    outputs = compiled.outputs
+    if len(outputs) == 1 and isinstance(outputs[0], EntityOutput):
+        optional = "JOIN " in compiled.text  # an outer join may leave the entity out
+        return Loaded(load_entity(workspace, outputs[0], rows, optional=optional), rows.count)
+    if not outputs:
+        return Loaded([], rows.count)
+    make = _row_maker(outputs, rows.shape)
+    if all(isinstance(output, ScalarOutput) for output in outputs):
+        return Loaded(_scalar_rows(make, outputs, rows), rows.count)
+    values = [load_output(workspace, output, rows) for output in outputs]
+    return Loaded(list(map(make, zip(*values, strict=True))), rows.count)
+
+
+def load_output(workspace: Workspace, output: Output, rows: Rows) -> list[Any]:
+    """Return what one output of the query is in each row; an object that an outer join left out is None."""
+    if isinstance(output, EntityOutput):
+        return load_entity(workspace, output, rows, optional=True)
+    index, convert = output.index, _conversion(output, rows.shape)
+    if convert is None:
+        return [row[index] for row in rows.data]
+    return [None if row[index] is None else convert(row[index]) for row in rows.data]
+
+
+def load_entity(workspace: Workspace, output: EntityOutput, rows: Rows, *, optional: bool = False) -> list[Any]:
+    """Return the object of each row."""
+    mapper: Mapper = output.entity.__mapper__
+    key = (mapper, output.start, optional)  # the columns are those of the class
+    load: Load | None = rows.shape.derived.get(key)
+    if load is None:
+        load = rows.shape.derived[key] = _loader(mapper, mapper.columns, rows.shape, output.start, optional)
+    return _objects(workspace, mapper, load, rows.data)
+
+
+def load_columns(workspace: Workspace, mapper: Mapper, columns: Sequence[Column[Any]], rows: Rows) -> list[Any]:
+    """Return the objects of rows that have just these columns of one class."""
+    key = (mapper, *(column.key for column in columns))
+    load: Load | None = rows.shape.derived.get(key)
+    if load is None:
+        load = rows.shape.derived[key] = _loader(mapper, columns, rows.shape, 0, optional=False)
+    return _objects(workspace, mapper, load, rows.data)
+
+
+def _loader(mapper: Mapper, columns: Sequence[Any], shape: Shape, start: int, optional: bool) -> Load:
+    oids = shape.oids[start : start + len(columns)]
+    return entity_loader(mapper, columns, oids, start, width=len(shape.oids), optional=optional)
+
+
+def _objects(workspace: Workspace, mapper: Mapper, load: Load, data: Sequence[Any]) -> list[Any]:
+    if not mapper.primary_key:
+        return _load(load, data, workspace.unit.clean(mapper), {})
+    known = workspace.identity.of(mapper)
+    if len(data) > 1 and mapper.relations:
+        batch = workspace.unit.batch(mapper)
+        objects = _load(load, data, batch, known)
+        batch.members += [weakref.ref(obj) for obj in objects if obj is not None]
+    else:
+        objects = _load(load, data, workspace.unit.clean(mapper), known)
+    workspace.identity.sweep_if_due(mapper)
+    return objects
+
+
+def _load(load: Load, data: Sequence[Any], state: Any, known: dict[Any, Any]) -> list[Any]:
+    if len(data) < _WORTH_A_PAUSE:
+        return load(data, state, known)
+    with paused():
+        return load(data, state, known)
+
+
+# --- rows of values ----------------------------------------------------------------------------------------------------
+
+
+def _scalar_rows(make: Callable[[Any], Any], outputs: Sequence[Output], rows: Rows) -> list[Any]:
+    scalars = [output for output in outputs if isinstance(output, ScalarOutput)]
+    loads = [(output.index, _conversion(output, rows.shape)) for output in scalars]
+    converted = [(index, convert) for index, convert in loads if convert is not None]
+    if not converted:
+        return list(map(make, rows.data))
+    found = []
+    for row in rows.data:
+        values = list(row)
+        for index, convert in converted:
+            if values[index] is not None:
+                values[index] = convert(values[index])
+        found.append(make(values))
+    return found
+
+
+def _conversion(output: ScalarOutput, shape: Shape) -> Callable[[Any], Any] | None:
+    return loader(output.type, shape.oids[output.index])
+
+
+def _row_maker(outputs: Sequence[Output], shape: Shape) -> Callable[[Any], Any]:
+    """Return the class of the rows; an object in a row has the name of its class."""
+    names = tuple(o.entity.__name__ if isinstance(o, EntityOutput) else o.name for o in outputs)
+    found: Callable[[Any], Any] | None = shape.derived.get(names)
+    if found is None:
+        found = shape.derived[names] = row_class(names)
+    return found

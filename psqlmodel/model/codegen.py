@@ -1,0 +1,229 @@
+"""Generated loaders: one function per class, columns and result types that turns rows into objects.
+
+A loader makes a plain twin of the class (without `__setattr__`), assigns a whole row at once and then turns the twin
+into an instance: a third of the cost of what can be written by hand for all classes. The source is entered into
+`linecache`, so that debuggers and tracebacks show it. An object that the session has already is not made again;
+`Refresher`, which is not generated, gives it the fresh values. Nothing here sends anything.
+"""
+
+from __future__ import annotations
+
+import linecache
+import weakref
+from collections.abc import Callable, Sequence
+from keyword import iskeyword
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from psqlmodel.model.state import UNSET, Raw, raw_name
+from psqlmodel.types import loader
+
+if TYPE_CHECKING:
+    from psqlmodel.model.fields import Column
+    from psqlmodel.model.mapper import Mapper
+
+# (rows, state of what is made, identity map of the class) → one object, or None, for each row
+Load: TypeAlias = Callable[[Sequence[Any], Any, dict[Any, Any]], list[Any]]
+
+
+class Field:
+    """One attribute in a loader: where its value is in the row, how it is converted, and where it goes.
+
+    `raw`: the value can be edited in place and is kept as it came until the program asks for it.
+    """
+
+    __slots__ = ("convert", "key", "position", "raw", "slot")
+
+    def __init__(self, column: Column[Any], oid: int, position: int) -> None:
+        self.key = column.key or ""
+        self.position = position
+        self.raw = column.type is not None and column.type.mutable
+        self.slot = raw_name(self.key) if self.raw else self.key
+        self.convert = _raw_conversion(column.type, oid) if self.raw else loader(column.type, oid)
+
+
+def entity_loader(
+    mapper: Mapper,
+    columns: Sequence[Column[Any]],
+    oids: Sequence[int],
+    start: int = 0,
+    *,
+    width: int | None = None,
+    optional: bool = False,
+) -> Load:
+    """Return the loader of objects of one class.
+
+    Parameters: `columns`, the attributes in the order of the row; `oids`, their types in the result; `start`, the
+    index of the first one in the row; `width`, the width of the whole row; `optional`, whether the row may have no
+    such object (an outer join), which gives None. A class without a primary key gives an object for every row.
+    """
+    width = len(columns) + start if width is None else width
+    keys = tuple(column.key for column in columns)
+    known = (keys, tuple(oids), start, width, optional)
+    found: Load | None = mapper.loaders.get(known)
+    if found is None:
+        fields = [Field(c, oid, start + i) for i, (c, oid) in enumerate(zip(columns, oids, strict=True))]
+        found = mapper.loaders[known] = _compiled(mapper, fields, start, width, optional)
+    return found
+
+
+def source_of(mapper: Mapper, fields: Sequence[Field], start: int, width: int, optional: bool) -> str:
+    """Return the source of a loader; see `entity_loader`."""
+    key = _key_fields(mapper, fields)
+    lines = ["def load(rows, state, known):", "    objects = []", "    append = objects.append"]
+    if key:
+        lines.append("    get = known.get")
+    lines.append("    for row in rows:")
+    if key:
+        lines += _look_up(key, optional)
+    elif optional:
+        lines += [
+            f"        if row[{start}:{start + len(fields)}] == NOTHING:",
+            "            append(None)",
+            "            continue",
+        ]
+    lines += _make(fields, start, width)
+    if key:
+        lines.append("        known[key] = ref(o)")
+    lines += ["        append(o)", "    return objects", ""]
+    return "\n".join(lines)
+
+
+def _key_fields(mapper: Mapper, fields: Sequence[Field]) -> list[Field]:
+    by_key = {field.key: field for field in fields}
+    if not all(column.key in by_key for column in mapper.primary_key):
+        return []
+    return [by_key[column.key or ""] for column in mapper.primary_key]
+
+
+def _look_up(key: list[Field], optional: bool) -> list[str]:
+    lines = []
+    if optional:
+        lines += [f"        if row[{key[0].position}] is None:", "            append(None)", "            continue"]
+    parts = [f"c{f.position}(row[{f.position}])" if f.convert else f"row[{f.position}]" for f in key]
+    lines += [
+        f"        key = {parts[0] if len(parts) == 1 else '(' + ', '.join(parts) + ')'}",
+        "        reference = get(key)",
+        "        if reference is not None:",
+        "            o = reference()",
+        "            if o is not None:",
+        "                refresh(o, row)",
+        "                append(o)",
+        "                continue",
+    ]
+    return lines
+
+
+def _make(fields: Sequence[Field], start: int, width: int) -> list[str]:
+    targets = []
+    later = []
+    for field in fields:
+        local = f"v{field.position}"
+        if field.raw:
+            kept = f"c{field.position}({local})" if field.convert else local
+            later += [
+                f"        if {local} is None:",
+                f"            {_target(field.key)} = None",
+                "        else:",
+                f"            {_target(field.slot)} = {kept}",
+            ]
+        elif field.convert:
+            later.append(f"        {_target(field.key)} = None if {local} is None else c{field.position}({local})")
+        else:
+            local = _target(field.key)
+        targets.append(local)
+    whole = start == 0 and width == len(fields)
+    row = "row" if whole else f"row[{start}:{start + len(fields)}]"
+    unpack = f"        {', '.join(targets)}{',' if len(targets) == 1 else ''} = {row}"
+    return ["        o = twin()", unpack, *later, "        o._state = state", "        o.__class__ = cls"]
+
+
+def _target(name: str) -> str:
+    # A name that is none in Python's grammar can only come from a class that was made by a call of `type`.
+    return f"o.{name}" if name.isidentifier() and not iskeyword(name) else f"o.__dict__[{name!r}]"
+
+
+def _compiled(mapper: Mapper, fields: list[Field], start: int, width: int, optional: bool) -> Load:
+    source = source_of(mapper, fields, start, width, optional)
+    filename = f"<psqlmodel loader {mapper.name}({', '.join(f.key for f in fields)}) #{len(mapper.loaders)}>"
+    names: dict[str, Any] = {f"c{field.position}": field.convert for field in fields if field.convert}
+    names |= {
+        "NOTHING": (None,) * len(fields),
+        "cls": mapper.cls,
+        "ref": weakref.ref,
+        "refresh": Refresher(mapper, fields),
+        "twin": mapper.twin,
+    }
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    exec(compile(source, filename, "exec"), names)  # noqa: S102 - our own text; names of columns enter as such
+    load: Load = names["load"]
+    return load
+
+
+def _raw_conversion(type_: Any, oid: int) -> Callable[[Any], Any] | None:
+    """Return what makes the raw value of the model's type where the database has another one (a dict over hstore)."""
+    convert = loader(type_, oid)
+    if convert is type_.load:
+        return None
+    dump = type_.dump
+    return dump if convert is None else lambda wire: dump(convert(wire))
+
+
+class Refresher:
+    """Gives an object that the session has already what a fresh row says; what the program changed is kept."""
+
+    __slots__ = ("fields", "links", "mapper")
+
+    def __init__(self, mapper: Mapper, fields: Sequence[Field]) -> None:
+        self.mapper = mapper
+        self.fields = tuple(fields)
+        self.links = mapper.links_of_column
+
+    def __call__(self, obj: Any, row: Sequence[Any]) -> None:
+        """Take over the values of `row` for all attributes without changes."""
+        own = obj.__dict__
+        original = obj._state.original
+        for field in self.fields:
+            value = row[field.position]
+            if value is not None and field.convert is not None:
+                value = field.convert(value)
+            if field.key in original:
+                if field.raw and isinstance(original[field.key], Raw):
+                    self._refresh_handed_out(own, original, field.key, value)
+            elif field.raw:
+                own.pop(field.key, None)
+                own.pop(field.slot, None)
+                own[field.key if value is None else field.slot] = value
+            elif field.key in self.links and own.get(field.key, UNSET) != value:
+                own[field.key] = value
+                self._forget_links(own, original, field.key)
+            else:
+                own[field.key] = value
+
+    def _refresh_handed_out(self, own: dict[str, Any], original: dict[str, Any], key: str, wire: Any) -> None:
+        """Update a value that the program holds and did not edit, in place, so that later edits are still seen."""
+        before, value = original[key].wire, own.get(key)
+        if wire == before or wire is None:
+            return
+        load = self.mapper.attributes[key].type.load
+        was, now = (before, wire) if load is None else (load(before), load(wire))
+        if value != was or type(value) is not type(now):
+            return
+        if isinstance(value, dict):
+            value.clear()
+            value.update(now)
+        elif isinstance(value, list):
+            value[:] = now
+        else:
+            own[key] = now
+        original[key] = Raw(wire)
+
+    def _forget_links(self, own: dict[str, Any], original: dict[str, Any], key: str) -> None:
+        """Forget loaded to-one relations that the fresh key no longer names."""
+        for relation in self.mapper.all_relations():
+            if relation.key not in own or relation.key in original or not relation.outgoing:
+                continue
+            if key in relation.local_keys:
+                target = own[relation.key]
+                held = [own.get(local) for local in relation.local_keys]
+                if target is None or [target.__dict__.get(c.key) for c in relation.remote] != held:
+                    del own[relation.key]
