@@ -23,10 +23,10 @@ class Entry:
 
     __slots__ = ("asynchronous", "closed", "outer", "session")
 
-    def __init__(self, session: Any, outer: Entry | None, *, asynchronous: bool) -> None:
+    def __init__(self, session: Any, outer: Entry | None) -> None:
         self.session = session
         self.outer = outer
-        self.asynchronous = asynchronous
+        self.asynchronous = hasattr(type(session), "__aenter__")
         self.closed = False
 
 
@@ -53,7 +53,9 @@ class SessionManager:
         """Return the innermost open `Session` of this context; raise `NoActiveSessionError` where there is none."""
         entry = _open(asynchronous=False)
         if entry is None:
-            raise NoActiveSessionError(_none("Session", "with Session(engine) as session: …", "require_current_async"))
+            raise NoActiveSessionError(
+                _none("Session", "with Session(engine) as session: …", "require_current_async")
+            )
         session: Session = entry.session
         return session
 
@@ -74,25 +76,22 @@ class SessionManager:
         session: AsyncSession = entry.session
         return session
 
+    @staticmethod
+    def push(session: Any) -> Entry:
+        """Make a session current in this context; `pop` of what is returned ends it. Sessions do this themselves."""
+        entry = Entry(session, _innermost.get())
+        _ = _innermost.set(entry)
+        return entry
 
-def push(session: Any, *, asynchronous: bool) -> Entry:
-    """Make a session current in this context; `pop` with what is returned ends it."""
-    entry = Entry(session, _innermost.get(), asynchronous=asynchronous)
-    _ = _innermost.set(entry)
-    return entry
+    @staticmethod
+    def pop(entry: Entry) -> None:
+        """End a session's being current, in whatever context and order its block is left.
 
-
-def pop(entry: Entry) -> None:
-    """End a session's being current, in whatever context and order its block is left.
-
-    A block may be left in another context than it was entered in (a generator closed by the collector, an async
-    generator finished by the event loop): the entry is marked, so that no context finds it any more.
-    """
-    entry.closed = True
-    current = _innermost.get()
-    while current is not None and current.closed:
-        current = current.outer
-    _ = _innermost.set(current)
+        A block may be left in another context than it was entered in (a generator closed by the collector, an async
+        generator finished by the event loop): the entry is marked, so that no context finds it any more.
+        """
+        entry.closed = True
+        _ = _innermost.set(_living())
 
 
 def _living() -> Innermost:

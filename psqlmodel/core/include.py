@@ -21,7 +21,15 @@ from psqlmodel.model.path import RelationPath
 from psqlmodel.model.relations import RelationInfo
 from psqlmodel.model.state import UNSET
 from psqlmodel.query.expression import COMPARISON, ColumnExpression, Expression, Ordering
-from psqlmodel.query.nodes import DEFERRED, INHERITED, WINDOW, CastSlot, DeferredList, TransportSlot, join_shapes
+from psqlmodel.query.nodes import (
+    DEFERRED,
+    INHERITED,
+    WINDOW,
+    CastSlot,
+    DeferredList,
+    TransportSlot,
+    join_shapes,
+)
 from psqlmodel.query.select import Select, SelectQuery
 from psqlmodel.steps import Statement, Steps
 
@@ -32,7 +40,9 @@ if TYPE_CHECKING:
 KeyOf = Callable[[Any], Any]
 
 
-def include(workspace: Workspace, mapper: Mapper, objects: Iterable[Any], paths: Sequence[Any]) -> Steps[None]:
+def include(
+    workspace: Workspace, mapper: Mapper, objects: Iterable[Any], paths: Sequence[Any]
+) -> Steps[None]:
     """Load the relations that `paths` name for all objects of one class, and those below them.
 
     Raises `QueryError` for a path that does not start at the class, or names a class that no relation, or more than
@@ -91,13 +101,17 @@ def path_from(mapper: Mapper, named: Any) -> RelationPath:
 
 def _leading_to(mapper: Mapper, target: Any) -> RelationInfo:
     if not isinstance(target, type):
-        raise QueryError(f"Include takes relations such as {mapper.name}.orders, or model classes, not {target!r}")
+        raise QueryError(
+            f"Include takes relations such as {mapper.name}.orders, or model classes, not {target!r}"
+        )
     found = [relation for relation in mapper.relations.values() if relation.target.cls is target]
     if len(found) == 1:
         return found[0]
     if found:
         names = ", ".join(map(repr, found))
-        raise QueryError(f"several relations lead from {mapper.name} to {target.__name__}: {names}; include one of them")
+        raise QueryError(
+            f"several relations lead from {mapper.name} to {target.__name__}: {names}; include one of them"
+        )
     known = ", ".join(map(repr, mapper.relations.values()))
     raise QueryError(
         f"no relation leads from {mapper.name} to {target.__name__}"
@@ -151,7 +165,11 @@ def _known_targets(workspace: Workspace, path: RelationPath, parents: list[Any])
     """Return the targets that need no row, by the id of the parent."""
     relation = path.relation
     known: dict[int, Any] = {}
-    lookup = relation.to_primary_key and not path.partial and not _spelled_otherwise(relation.local, relation.remote)
+    lookup = (
+        relation.to_primary_key
+        and not path.partial
+        and not _spelled_otherwise(relation.local, relation.remote)
+    )
     for parent in parents:
         key = relation.key_from(parent)
         if key is None:
@@ -257,7 +275,9 @@ def _cut(text: str, args: list[Any], path: RelationPath) -> Statement:
     if path.limit is not None:
         args.append(first + path.limit)
         wanted += f' AND "_rank" <= ${len(args)}::int8'
-    return Statement(f'SELECT * FROM (\n{text}\n) AS "_ranked" WHERE {wanted} ORDER BY "_rank"', args, purpose="load")
+    return Statement(
+        f'SELECT * FROM (\n{text}\n) AS "_ranked" WHERE {wanted} ORDER BY "_rank"', args, purpose="load"
+    )
 
 
 def _rank(partition: Sequence[Any], ordering: Sequence[Any]) -> Expression[int]:

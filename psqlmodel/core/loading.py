@@ -26,6 +26,7 @@ from psqlmodel.model.naming import did_you_mean
 from psqlmodel.model.path import RelationPath
 from psqlmodel.model.state import DELETED, PENDING, PERSISTENT, TRANSIENT, UNSET, State, missing, raw_name
 from psqlmodel.query.expression import ColumnExpression
+from psqlmodel.query.lexing import first_word, tokens
 from psqlmodel.query.nodes import Deferred
 from psqlmodel.query.quoting import quote
 from psqlmodel.query.raw import translate_params
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
     from psqlmodel.model.fields import Column
     from psqlmodel.model.relations import RelationInfo
+
+
+_READING = frozenset({"SELECT", "VALUES", "TABLE", "SHOW", "EXPLAIN", "FETCH", "SET"})
+_WRITING = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
 
 
 # --- by key ------------------------------------------------------------------------------------------------------------
@@ -145,7 +150,7 @@ def _by_key_text(mapper: Mapper, columns: Sequence[Column[Any]]) -> str:
 # --- queries -----------------------------------------------------------------------------------------------------------
 
 
-def execute_query(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded[Any]]:
+def select(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded[Any]]:
     """Send a query of the builder, or SQL text with its parameters, and return its objects or rows.
 
     Raises `QueryError` for anything else, and for parameters beside a query of the builder.
@@ -170,13 +175,22 @@ def _execute_text(workspace: Workspace, text: str, params: Any) -> Steps[Loaded[
     if workspace.autoflush:
         yield from workspace.unit.flush(workspace)
     rows = yield from execute(workspace, Statement(sql, args, purpose="raw"))
-    workspace.transaction.worked = True  # whatever it did would be lost with the transaction
+    if text_writes(text):
+        workspace.transaction.worked = True
     return Loaded(list(rows_of(rows)), rows.count)
 
 
 def _writes(query: Query[Any]) -> bool:
-    """Tell whether the query does what would be lost with the transaction: writing, or locking rows."""
-    return not isinstance(query, Rowset) or bool(query.extra_tables) or bool(getattr(query, "locks", ()))
+    """Tell whether the query does what would be lost with the transaction."""
+    return not isinstance(query, Rowset) or bool(query.extra_tables)
+
+
+def text_writes(text: str) -> bool:
+    """Tell whether SQL text may write: whatever does not begin as a query does, and a WITH that names a writing verb."""
+    word = first_word(text)
+    if word == "WITH":
+        return any(kind == "word" and piece.upper() in _WRITING for kind, piece in tokens(text))
+    return word not in _READING
 
 
 def _include(workspace: Workspace, query: Rowset[Any], loaded: Loaded[Any]) -> Steps[None]:
@@ -196,7 +210,11 @@ def _include(workspace: Workspace, query: Rowset[Any], loaded: Loaded[Any]) -> S
 
 
 def _what(query: Any) -> str:
-    return f"the class {query.__name__}; write Select({query.__name__})" if isinstance(query, type) else type(query).__name__
+    return (
+        f"the class {query.__name__}; write Select({query.__name__})"
+        if isinstance(query, type)
+        else type(query).__name__
+    )
 
 
 # --- refresh -----------------------------------------------------------------------------------------------------------
@@ -308,7 +326,9 @@ def _check_persistent(workspace: Workspace, obj: Any, verb: str) -> Mapper:
         raise NotMappedError(f"{verb} takes an object, not the class {obj.__name__}")
     state = obj._state
     if state is TRANSIENT or state.status == PENDING:
-        raise ObjectStateError(f"{verb}: this {mapper.name} has no row yet: add it to the session and flush first")
+        raise ObjectStateError(
+            f"{verb}: this {mapper.name} has no row yet: add it to the session and flush first"
+        )
     if state.unit is not workspace.unit:
         where = "no session" if state.unit is None else "another session"
         raise ObjectStateError(f"{verb}: this {mapper.name} belongs to {where}: add it to this one first")
@@ -336,8 +356,12 @@ def load(workspace: Workspace, objects: Any, *paths: Any) -> Steps[None]:
     for mapper, group in by_class.items():
         columns = [path for path in paths if isinstance(path, ColumnExpression)]
         if columns:
-            yield from _load_columns_of(workspace, mapper, group, [mapper.column(column) for column in columns])
-        yield from include(workspace, mapper, group, [path for path in paths if not isinstance(path, ColumnExpression)])
+            yield from _load_columns_of(
+                workspace, mapper, group, [mapper.column(column) for column in columns]
+            )
+        yield from include(
+            workspace, mapper, group, [path for path in paths if not isinstance(path, ColumnExpression)]
+        )
 
 
 def load_missing(workspace: Workspace, obj: Any, key: str) -> Steps[Any]:
@@ -361,7 +385,9 @@ def _together(obj: Any) -> list[Any]:
         return [obj]
     unit = obj._state.unit
     living = [reference() for reference in batch.members]
-    others = [other for other in living if other is not None and other is not obj and other._state.unit is unit]
+    others = [
+        other for other in living if other is not None and other is not obj and other._state.unit is unit
+    ]
     return [obj, *(other for other in others if other._state.status == PERSISTENT)]
 
 

@@ -103,7 +103,9 @@ def load_output(workspace: Workspace, output: Output, rows: Rows) -> list[Any]:
     return [None if row[index] is None else convert(row[index]) for row in rows.data]
 
 
-def load_entity(workspace: Workspace, output: EntityOutput, rows: Rows, *, optional: bool = False) -> list[Any]:
+def load_entity(
+    workspace: Workspace, output: EntityOutput, rows: Rows, *, optional: bool = False
+) -> list[Any]:
     """Return the object of each row."""
     mapper: Mapper = output.entity.__mapper__
     key = (mapper, output.start, optional)  # the columns are those of the class
@@ -113,7 +115,9 @@ def load_entity(workspace: Workspace, output: EntityOutput, rows: Rows, *, optio
     return _objects(workspace, mapper, load, rows.data)
 
 
-def load_columns(workspace: Workspace, mapper: Mapper, columns: Sequence[Column[Any]], rows: Rows) -> list[Any]:
+def load_columns(
+    workspace: Workspace, mapper: Mapper, columns: Sequence[Column[Any]], rows: Rows
+) -> list[Any]:
     """Return the objects of rows that have just these columns of one class."""
     key = (mapper, *(column.key for column in columns))
     load: Load | None = rows.shape.derived.get(key)

@@ -141,7 +141,11 @@ class Pending(Awaitable[R]):
     __slots__ = ("_awaited", "_given", "_run", "params", "query", "take")
 
     def __init__(
-        self, query: Any, params: Any, run: Callable[[], Awaitable[Loaded[Any]]], take: Callable[[Loaded[Any]], R]
+        self,
+        query: Any,
+        params: Any,
+        run: Callable[[], Awaitable[Loaded[Any]]],
+        take: Callable[[Loaded[Any]], R],
     ) -> None:
         self.query = query
         self.params = params
@@ -218,9 +222,13 @@ def only(items: Sequence[T]) -> T:
     Raises `NoResultFound` where there is none, `MultipleResultsFound` where there are several.
     """
     if not items:
-        raise NoResultFound("the query found no row, and one() needs one; first() and one_or_none() give None")
+        raise NoResultFound(
+            "the query found no row, and one() needs one; first() and one_or_none() give None"
+        )
     if len(items) > 1:
-        raise MultipleResultsFound(f"the query found {len(items)} rows where one was asked for; first() takes the first")
+        raise MultipleResultsFound(
+            f"the query found {len(items)} rows where one was asked for; first() takes the first"
+        )
     return items[0]
 
 

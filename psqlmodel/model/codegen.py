@@ -54,7 +54,7 @@ def entity_loader(
 
     Parameters: `columns`, the attributes in the order of the row; `oids`, their types in the result; `start`, the
     index of the first one in the row; `width`, the width of the whole row; `optional`, whether the row may have no
-    such object (an outer join), which gives None. A class without a primary key gives an object for every row.
+    such object (an outer join), which gives None. A class without primary key gives an object for every row.
     """
     width = len(columns) + start if width is None else width
     keys = tuple(column.key for column in columns)
@@ -98,7 +98,11 @@ def _key_fields(mapper: Mapper, fields: Sequence[Field]) -> list[Field]:
 def _look_up(key: list[Field], optional: bool) -> list[str]:
     lines = []
     if optional:
-        lines += [f"        if row[{key[0].position}] is None:", "            append(None)", "            continue"]
+        lines += [
+            f"        if row[{key[0].position}] is None:",
+            "            append(None)",
+            "            continue",
+        ]
     parts = [f"c{f.position}(row[{f.position}])" if f.convert else f"row[{f.position}]" for f in key]
     lines += [
         f"        key = {parts[0] if len(parts) == 1 else '(' + ', '.join(parts) + ')'}",
@@ -127,7 +131,8 @@ def _make(fields: Sequence[Field], start: int, width: int) -> list[str]:
                 f"            {_target(field.slot)} = {kept}",
             ]
         elif field.convert:
-            later.append(f"        {_target(field.key)} = None if {local} is None else c{field.position}({local})")
+            value = f"None if {local} is None else c{field.position}({local})"
+            later.append(f"        {_target(field.key)} = {value}")
         else:
             local = _target(field.key)
         targets.append(local)
@@ -160,7 +165,7 @@ def _compiled(mapper: Mapper, fields: list[Field], start: int, width: int, optio
 
 
 def _raw_conversion(type_: Any, oid: int) -> Callable[[Any], Any] | None:
-    """Return what makes the raw value of the model's type where the database has another one (a dict over hstore)."""
+    """Return what makes the raw value of the model's type where the column has another one (a dict over hstore)."""
     convert = loader(type_, oid)
     if convert is type_.load:
         return None
@@ -169,7 +174,7 @@ def _raw_conversion(type_: Any, oid: int) -> Callable[[Any], Any] | None:
 
 
 class Refresher:
-    """Gives an object that the session has already what a fresh row says; what the program changed is kept."""
+    """Gives an object that the session has already what a fresh row says; changed attributes are kept."""
 
     __slots__ = ("fields", "links", "mapper")
 
@@ -200,11 +205,12 @@ class Refresher:
                 own[field.key] = value
 
     def _refresh_handed_out(self, own: dict[str, Any], original: dict[str, Any], key: str, wire: Any) -> None:
-        """Update a value that the program holds and did not edit, in place, so that later edits are still seen."""
+        """Update, in place, a value that the program holds and did not edit: later edits are still seen."""
         before, value = original[key].wire, own.get(key)
         if wire == before or wire is None:
             return
-        load = self.mapper.attributes[key].type.load
+        type_ = self.mapper.attributes[key].type
+        load = None if type_ is None else type_.load
         was, now = (before, wire) if load is None else (load(before), load(wire))
         if value != was or type(value) is not type(now):
             return
@@ -212,7 +218,7 @@ class Refresher:
             value.clear()
             value.update(now)
         elif isinstance(value, list):
-            value[:] = now
+            value[:] = copied(now)
         else:
             own[key] = now
         original[key] = Raw(wire)
@@ -227,3 +233,8 @@ class Refresher:
                 held = [own.get(local) for local in relation.local_keys]
                 if target is None or [target.__dict__.get(c.key) for c in relation.remote] != held:
                     del own[relation.key]
+
+
+def copied(value: Any) -> Any:
+    """Return a list with the lists inside it copied; anything else as it is."""
+    return [copied(item) for item in value] if isinstance(value, list) else value
