@@ -5,11 +5,12 @@ SHELL = /bin/sh
 # `.venv` is never named by an absolute path: the folder may have spaces in its name.
 VENV = .venv
 BIN = $(VENV)/bin
-# Threads of the test run. Two cores are what continuous integration has.
+# Processes of the test run. Two cores are what continuous integration has.
 WORKERS = 2
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test check bench clean setup format
+.PHONY: help demo test check check-format check-lint check-mypy check-pyright check-layers check-docs
+.PHONY: bench clean setup format
 
 help:
 	@echo 'make demo    a tour on 336,776 real flights, on a PostgreSQL of its own'
@@ -30,12 +31,25 @@ demo: setup
 test: setup
 	@"$(BIN)/python" -m pytest -n $(WORKERS) -q
 
-check: setup
-	"$(BIN)/ruff" format --check .
+# One target each, so that `make -k check` runs them all and names every one that failed.
+check: check-format check-lint check-mypy check-pyright check-layers check-docs
+
+check-format: setup
+	"$(BIN)/ruff" format --check --quiet .
+
+check-lint: setup
 	"$(BIN)/ruff" check .
+
+check-mypy: setup
 	"$(BIN)/mypy" --strict psqlmodel
+
+check-pyright: setup
 	"$(BIN)/python" -m pyright
+
+check-layers: setup
 	"$(BIN)/lint-imports" --no-cache
+
+check-docs: setup
 	@if [ -d tests/docs ]; then "$(BIN)/python" -m pytest -q tests/docs; fi
 
 format: setup
