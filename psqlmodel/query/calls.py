@@ -1,4 +1,4 @@
-"""Calls: functions and aggregates as expressions, with FILTER, ORDER BY, DISTINCT and OVER; any function by name."""
+"""Calls: functions and aggregates with FILTER, ORDER BY, DISTINCT and OVER; any function by name."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
 from psqlmodel.errors import QueryError
-from psqlmodel.query.expression import ATOM, Expression, Ordering, compose, literal
-from psqlmodel.query.nodes import AGGREGATE, NO_SOURCES, WINDOW, Node
+from psqlmodel.query.expression import Expression, Ordering, compose, literal
+from psqlmodel.query.nodes import AGGREGATE, ATOM, NO_SOURCES, WINDOW, Node
 from psqlmodel.query.quoting import quote
 from psqlmodel.types import PgType
 
@@ -34,6 +34,7 @@ class Call(Expression[T_co]):
 
     @property
     def label(self) -> str | None:
+        """The name of the function."""
         return self.label_
 
     def Distinct(self) -> Self:
@@ -71,8 +72,8 @@ class Call(Expression[T_co]):
     ) -> Expression[T_co]:
         """Compute over a window of rows instead of a group.
 
-        `partition_by` and `order_by` are expressions or lists of them. A frame is `(first, last)` relative to the
-        current row: negative before, 0 the row itself, positive after, None unbounded.
+        `partition_by` and `order_by` are expressions or lists of them. A frame is `(first, last)` relative to
+        the current row: negative before, 0 the row itself, positive after, None unbounded.
 
             Sum(Order.total).Over(partition_by=Order.user_id, order_by=Order.id, rows=(None, 0))
         """
@@ -169,6 +170,7 @@ class FunctionName:
         return FunctionName(*self._names, name)
 
     def __call__(self, *arguments: Any) -> Call[Any]:
+        """Call the function; values become parameters with the type of their Python type."""
         if not self._names:
             raise QueryError('Func needs the name of a function: Func.date_trunc("month", Order.created)')
         spelled = ".".join(name if _SIMPLE_NAME.match(name) else quote(name) for name in self._names)

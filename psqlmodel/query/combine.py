@@ -22,7 +22,7 @@ class CombinedQuery(Rowset[T]):
             raise QueryError(f"{operator.strip()} takes another query, not {type(right).__name__}")
         if left.width != right.width:
             raise QueryError(
-                f"{operator.strip()} needs queries with the same columns: they have {left.width} and {right.width}"
+                f"{operator.strip()} needs queries of one width: they have {left.width} and {right.width}"
             )
         super().__init__()
         self.left = left
@@ -46,6 +46,6 @@ class CombinedQuery(Rowset[T]):
         found = position(self.outputs, ordering.expression)
         if found is None:
             raise QueryError(
-                f"{self.operator.strip()} is ordered by a column that it selects, not by {ordering.expression!r}"
+                f"{self.operator.strip()} is ordered by what it selects, not by {ordering.expression!r}"
             )
         return Expression(f"{found}{ordering.direction.removesuffix(' ASC')}")

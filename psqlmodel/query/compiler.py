@@ -22,8 +22,8 @@ _texts: dict[Any, Template] = {}
 class Compiled:
     """A query as it is sent: `text`, `args` (wire values), and what the rows are (`outputs`).
 
-    `columns_used` are columns whose type is only guessed and matters here: where it is not empty, `args` and `text`
-    hold for the guesses, unless `types` was given. `tables` are quoted names.
+    `columns_used` are columns whose type is only guessed and matters here: where it is not empty, `args` and
+    `text` hold for the guesses, unless `types` was given. `tables` are quoted names.
     """
 
     __slots__ = ("args", "columns_used", "outputs", "returns_rows", "tables", "text")
@@ -58,8 +58,8 @@ class Template:
 def compile(query: Query[Any], types: TypeOf | None = None) -> Compiled:
     """Return `query` as text and arguments.
 
-    `types` tells a column's type in the database, where it is known better than the model says. Raises `QueryError`
-    for a query that refers to tables it does not have.
+    `types` tells a column's type in the database, where it is known better than the model says. Raises
+    `QueryError` for a query that refers to tables it does not have.
     """
     if not isinstance(query, Query):
         raise QueryError(f"expected a query, not {type(query).__name__}")

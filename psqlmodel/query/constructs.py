@@ -7,8 +7,6 @@ from typing import Any, Final
 
 from psqlmodel.errors import QueryError
 from psqlmodel.query.expression import (
-    ATOM,
-    COMPARISON,
     NULL,
     Condition,
     Expression,
@@ -18,7 +16,16 @@ from psqlmodel.query.expression import (
     literal,
 )
 from psqlmodel.query.lexing import tokens
-from psqlmodel.query.nodes import DEFERRED, CastSlot, DeferredList, ExcludedName, Node, TransportSlot
+from psqlmodel.query.nodes import (
+    ATOM,
+    COMPARISON,
+    DEFERRED,
+    CastSlot,
+    DeferredList,
+    ExcludedName,
+    Node,
+    TransportSlot,
+)
 from psqlmodel.query.statement import Query
 
 
@@ -115,27 +122,27 @@ class Row(Expression[tuple[Any, ...]]):
         self.items = items
 
     def __eq__(self, other: object) -> Condition:  # type: ignore[override]
-        return super().__eq__(self._beside(other))
+        return super().__eq__(self._alike(other))
 
     def __ne__(self, other: object) -> Condition:  # type: ignore[override]
-        return super().__ne__(self._beside(other))
+        return super().__ne__(self._alike(other))
 
     def __lt__(self, other: Any) -> Condition:
-        return super().__lt__(self._beside(other))
+        return super().__lt__(self._alike(other))
 
     def __le__(self, other: Any) -> Condition:
-        return super().__le__(self._beside(other))
+        return super().__le__(self._alike(other))
 
     def __gt__(self, other: Any) -> Condition:
-        return super().__gt__(self._beside(other))
+        return super().__gt__(self._alike(other))
 
     def __ge__(self, other: Any) -> Condition:
-        return super().__ge__(self._beside(other))
+        return super().__ge__(self._alike(other))
 
     __hash__ = Expression.__hash__
 
     def In(self, values: Iterable[Any] | Node) -> Condition:
-        """Test whether the row is one of `values`, tuples (one array parameter a column), or of a subquery."""
+        """Test whether the row is one of `values` (tuples; one array parameter a column) or of a subquery."""
         return self._member(" IN (", values)
 
     def NotIn(self, values: Iterable[Any] | Node) -> Condition:
@@ -162,7 +169,7 @@ class Row(Expression[tuple[Any, ...]]):
         inner = ("SELECT ", *casts[1:], " FROM unnest(", *arrays[1:], f') AS "r" ({names})')
         return compose(COMPARISON, None, self, operator, *inner, ")")
 
-    def _beside(self, other: Any) -> Any:
+    def _alike(self, other: Any) -> Any:
         if isinstance(other, Node):
             return other
         return _row(
@@ -210,8 +217,9 @@ Excluded: Final = ExcludedRow()
 def Text(sql: str, *params: Any) -> Expression[Any]:
     """Write a piece of SQL by hand.
 
-    `params` take the place of `%s` in order (or of `%(name)s`, with one mapping); they are values or expressions. A
-    literal `%` needs no doubling where there are no params. The text itself must never contain a value.
+    `params` take the place of `%s` in order (or of `%(name)s`, with one mapping); they are values or
+    expressions. A literal `%` needs no doubling where there are no params. The text itself must never contain
+    a value.
 
         Select(User).Where(Text("levenshtein(%s, %s) < 3", User.name, "Ann"))
     """

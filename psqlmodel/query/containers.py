@@ -1,12 +1,26 @@
-"""Elements of arrays and JSON documents: `User.tags[1]`, `User.data["a"]["b"].text()`."""
+"""What the operators of containers and texts build where it is more than one sign between two operands.
+
+Elements of arrays and JSON documents (`User.tags[1]`, `User.data["a"]["b"].text()`), and tests with a text
+that is itself an expression.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from psqlmodel.errors import QueryError
-from psqlmodel.query.expression import ADD, ATOM, OTHER, Expression, compose, literal, paren
-from psqlmodel.query.nodes import NO_SOURCES, Node
+from psqlmodel.query.expression import (
+    Condition,
+    Expression,
+    beside,
+    compose,
+    literal,
+    operand,
+    paren,
+    text_operand,
+    typed,
+)
+from psqlmodel.query.nodes import ADD, ATOM, COMPARISON, NO_SOURCES, OTHER, Node
 from psqlmodel.types.scalars import text
 
 
@@ -19,7 +33,7 @@ class JsonItem(Expression[Any]):
     step: Node
 
 
-def item(expression: Expression[Any], key: Any) -> Expression[Any]:
+def item(expression: Any, key: Any) -> Expression[Any]:
     """Return the element or member `key` of an array, JSON document or hstore."""
     type_ = expression.type
     if type_ is None:
@@ -31,13 +45,52 @@ def item(expression: Expression[Any], key: Any) -> Expression[Any]:
     return _member(expression, key)
 
 
-def json_text(expression: Expression[Any]) -> Expression[str]:
+def json_text(expression: Any) -> Expression[str]:
     """Return a JSON value as text."""
     if isinstance(expression, JsonItem):
         return compose(OTHER, text, paren(expression.container, OTHER), " ->> ", expression.step)
     if expression.type is None or expression.type.name not in ("json", "jsonb"):
         raise QueryError(f"{expression!r} is no JSON value: cast it to text with .Cast(types.text)")
     return compose(OTHER, text, paren(expression, OTHER), " #>> '{}'")
+
+
+def has(expression: Any, value: Any) -> Condition:
+    """Test whether an array has an element."""
+    element = expression.type.element if expression.type is not None else None
+    item = typed(value, element) if element is not None else operand(value)
+    return compose(COMPARISON, None, paren(item, OTHER), " = ANY(", expression, ")")
+
+
+def contained(expression: Any, value: Any) -> Node:
+    """Return what `@>` compares with: a range contains elements too, and they bring their own type."""
+    type_ = expression.type
+    if isinstance(value, Node) or type_ is None or "range" not in type_.name:
+        return operand(value) if type_ is None else beside(expression, value)
+    return beside(expression, value) if isinstance(value, type_.python) else literal(value)
+
+
+def text_array(texts: Any) -> Expression[Any]:
+    """Return several texts as one array parameter."""
+    items = [texts] if isinstance(texts, str) else list(texts)
+    if not all(isinstance(item, str) for item in items):
+        raise QueryError("keys are texts: .HasAnyKey(['a', 'b'])")
+    return Expression((None, "::text[]"), (items,))
+
+
+def starts_with(expression: Any, text: Any) -> Condition:
+    """Test whether a text begins with another expression's."""
+    return compose(ATOM, None, "starts_with(", expression, ", ", text_operand(text), ")")
+
+
+def ends_with(expression: Any, text: Any) -> Condition:
+    """Test whether a text ends with another expression's."""
+    end = text_operand(text)
+    return compose(COMPARISON, None, "right(", expression, ", length(", end, ")) = ", paren(end, OTHER))
+
+
+def text_contains(expression: Any, text: Any) -> Condition:
+    """Test whether a text contains another expression's."""
+    return compose(COMPARISON, None, "strpos(", expression, ", ", text_operand(text), ") > 0")
 
 
 def _member(expression: Expression[Any], key: Any) -> Expression[Any]:

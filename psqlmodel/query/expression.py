@@ -1,8 +1,8 @@
-"""Expressions: what stands in a query where SQL has a value; columns, parameters and what operators make of them.
+"""Expressions: what stands in a query where SQL has a value; columns, and what operators make of them.
 
-An `Expression` is immutable. Its operators return new ones and refuse at once what could not mean what it says. A
-value beside a column is dumped by the column's type and becomes a parameter; it never enters the text.
-This module must not know models, queries or functions.
+An `Expression` is immutable. Its operators return new ones and refuse at once what could not mean what it
+says. A value beside a column is dumped by the column's type and becomes a parameter; it never enters the
+text. This module must not know models, queries or functions.
 """
 
 from __future__ import annotations
@@ -11,30 +11,37 @@ from collections.abc import Iterable
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from psqlmodel.errors import QueryError
-from psqlmodel.query.nodes import DEFERRED, NO_SOURCES, Deferred, Node, Params, Shape, TableName
+from psqlmodel.query.nodes import (
+    ADD,
+    AND,
+    ATOM,
+    CAST,
+    COMPARISON,
+    DEFERRED,
+    MULTIPLY,
+    NO_SOURCES,
+    NOT,
+    OR,
+    OTHER,
+    POWER,
+    SIGN,
+    Deferred,
+    Node,
+    Params,
+    Shape,
+    TableName,
+)
+from psqlmodel.query.operators import Operators
 from psqlmodel.query.quoting import qualified, quote
 from psqlmodel.query.values import bind, bind_list, by_python_type
 from psqlmodel.types import PgType
 
 T_co = TypeVar("T_co", covariant=True)
 
-# How tightly an expression holds together (PostgreSQL's manual, 4.1.6); looser parts get parentheses.
-OR: Final = 1
-AND: Final = 2
-NOT: Final = 3
-COMPARISON: Final = 4
-OTHER: Final = 5
-ADD: Final = 6
-MULTIPLY: Final = 7
-POWER: Final = 8
-SIGN: Final = 9
-CAST: Final = 10
-ATOM: Final = 11
-
 _new = object.__new__
 
 
-class Expression(Node, Generic[T_co]):
+class Expression(Operators, Node, Generic[T_co]):
     """A value in a query, of Python type `T_co`.
 
     Comparing, adding, … make new expressions; `&`, `|` and `~` combine conditions. An expression has no truth
@@ -82,7 +89,7 @@ class Expression(Node, Generic[T_co]):
         """The name of this expression as a column of a result, where it has one of its own."""
         return None
 
-    # --- comparison ----------------------------------------------------------------------------------------------
+    # --- comparison -----------------------------------------------------------------------------------------
 
     def __eq__(self, other: object) -> Condition:  # type: ignore[override]
         return comparison(self, " = ", other) if other is not None else self.IsNull()
@@ -125,7 +132,8 @@ class Expression(Node, Generic[T_co]):
     def In(self, values: Iterable[Any] | Node) -> Condition:
         """Test whether the value is one of `values` (an iterable, one array parameter) or of a subquery.
 
-        An empty iterable is false. Raises `QueryError` for None among the values: `.In(…) | .IsNull()` says that.
+        An empty iterable is false. Raises `QueryError` for None among the values: `.In(…) | .IsNull()` says
+        that.
         """
         return _membership(self, values, " = ANY(", " IN (", ".In(…) | .IsNull()")
 
@@ -141,7 +149,7 @@ class Expression(Node, Generic[T_co]):
         """Test whether the value lies outside two others."""
         return _between(self, " NOT BETWEEN ", low, high)
 
-    # --- conditions ----------------------------------------------------------------------------------------------
+    # --- conditions -----------------------------------------------------------------------------------------
 
     def __and__(self, other: Any) -> Condition:
         return infix(self, " AND ", condition(other), AND, AND)
@@ -158,13 +166,13 @@ class Expression(Node, Generic[T_co]):
     def __invert__(self) -> Condition:
         return compose(NOT, None, "NOT ", paren(self, NOT))
 
-    # --- arithmetic; `+` joins texts ------------------------------------------------------------------------------
+    # --- arithmetic; `+` joins texts ------------------------------------------------------------------------
 
     def __add__(self, other: Any) -> Expression[T_co]:
-        return self.Concat(other) if is_text(self) else arithmetic(self, " + ", other, ADD)
+        return self.Concat(other) if self._is_text() else arithmetic(self, " + ", other, ADD)
 
     def __radd__(self, other: Any) -> Expression[T_co]:
-        if is_text(self):
+        if self._is_text():
             return literal(other).Concat(self)
         return arithmetic(counterpart(self, other), " + ", self, ADD)
 
@@ -201,57 +209,6 @@ class Expression(Node, Generic[T_co]):
     def __neg__(self) -> Expression[T_co]:
         return compose(SIGN, self.type, "-", paren(self, CAST))
 
-    # --- text ----------------------------------------------------------------------------------------------------
-
-    def Like(self, pattern: Any) -> Condition:
-        """Match a LIKE pattern: `%` stands for any text, `_` for one character, `\\` makes either literal."""
-        return infix(self, " LIKE ", text_operand(pattern), COMPARISON, OTHER)
-
-    def NotLike(self, pattern: Any) -> Condition:
-        """Test that a LIKE pattern does not match."""
-        return infix(self, " NOT LIKE ", text_operand(pattern), COMPARISON, OTHER)
-
-    def ILike(self, pattern: Any) -> Condition:
-        """Match a LIKE pattern, whatever the case of letters."""
-        return infix(self, " ILIKE ", text_operand(pattern), COMPARISON, OTHER)
-
-    def NotILike(self, pattern: Any) -> Condition:
-        """Test that a LIKE pattern does not match, whatever the case of letters."""
-        return infix(self, " NOT ILIKE ", text_operand(pattern), COMPARISON, OTHER)
-
-    def StartsWith(self, text: Any) -> Condition:
-        """Test whether the text begins with another, taken literally: `%` and `_` are themselves."""
-        if isinstance(text, str):
-            return self.Like(like_literal(text) + "%")
-        return compose(ATOM, None, "starts_with(", self, ", ", text_operand(text), ")")
-
-    def EndsWith(self, text: Any) -> Condition:
-        """Test whether the text ends with another, taken literally."""
-        if isinstance(text, str):
-            return self.Like("%" + like_literal(text))
-        end = text_operand(text)
-        return compose(COMPARISON, None, "right(", self, ", length(", end, ")) = ", paren(end, OTHER))
-
-    def Contains(self, value: Any) -> Condition:
-        """Test whether a text contains another (literally), or an array, range or JSON document contains a value.
-
-        For texts this is LIKE; for others `@>`, with a value of the same type (a list for arrays) or, for ranges,
-        one of its elements.
-        """
-        if not is_text(self):
-            return infix(self, " @> ", _contained(self, value), OTHER, ADD)
-        if isinstance(value, str):
-            return self.Like("%" + like_literal(value) + "%")
-        return compose(COMPARISON, None, "strpos(", self, ", ", text_operand(value), ") > 0")
-
-    def Matches(self, pattern: Any) -> Condition:
-        """Match a POSIX regular expression."""
-        return infix(self, " ~ ", text_operand(pattern), OTHER, ADD)
-
-    def IMatches(self, pattern: Any) -> Condition:
-        """Match a POSIX regular expression, whatever the case of letters."""
-        return infix(self, " ~* ", text_operand(pattern), OTHER, ADD)
-
     def Concat(self, *others: Any) -> Expression[Any]:
         """Join texts with `||`; NULL makes the whole NULL."""
         joined: Expression[Any] = self
@@ -263,69 +220,21 @@ class Expression(Node, Generic[T_co]):
         """Compare and order the text by a collation, such as `"C"`."""
         return compose(CAST, self.type, paren(self, CAST), f" COLLATE {quote(collation)}")
 
-    # --- arrays, ranges, JSON ------------------------------------------------------------------------------------
+    # --- what the operators of `operators.py` are made of ---------------------------------------------------
 
-    def Has(self, value: Any) -> Condition:
-        """Test whether an array has `value` among its elements."""
-        element = self.type.element if self.type is not None else None
-        item = typed(value, element) if element is not None else operand(value)
-        return compose(COMPARISON, None, paren(item, OTHER), " = ANY(", self, ")")
+    def _beside(self, operator: str, value: Any) -> Expression[Any]:
+        return infix(self, operator, beside(self, value), OTHER, ADD)
 
-    def ContainedBy(self, value: Any) -> Condition:
-        """Test whether an array, range or JSON document is contained in `value` (`<@`)."""
-        return infix(self, " <@ ", beside(self, value), OTHER, ADD)
+    def _beside_text(self, operator: str, value: Any) -> Expression[Any]:
+        return infix(self, operator, text_operand(value), OTHER, ADD)
 
-    def Overlaps(self, value: Any) -> Condition:
-        """Test whether two arrays or ranges have an element in common (`&&`)."""
-        return infix(self, " && ", beside(self, value), OTHER, ADD)
+    def _like(self, operator: str, pattern: Any) -> Condition:
+        return infix(self, operator, text_operand(pattern), COMPARISON, OTHER)
 
-    def Adjacent(self, value: Any) -> Condition:
-        """Test whether two ranges touch without overlapping (`-|-`)."""
-        return infix(self, " -|- ", beside(self, value), OTHER, ADD)
+    def _is_text(self) -> bool:
+        return self.type is not None and self.type.python is str
 
-    def Before(self, value: Any) -> Condition:
-        """Test whether a range lies strictly left of another (`<<`)."""
-        return infix(self, " << ", beside(self, value), OTHER, ADD)
-
-    def After(self, value: Any) -> Condition:
-        """Test whether a range lies strictly right of another (`>>`)."""
-        return infix(self, " >> ", beside(self, value), OTHER, ADD)
-
-    def __getitem__(self, key: Any) -> Expression[Any]:
-        from psqlmodel.query.containers import item
-
-        return item(self, key)
-
-    def text(self) -> Expression[str]:
-        """Read a JSON value as text: `User.data["name"].text() == "x"`."""
-        from psqlmodel.query.containers import json_text
-
-        return json_text(self)
-
-    def HasKey(self, key: Any) -> Condition:
-        """Test whether a JSON object, or hstore, has a key (or a JSON array a text)."""
-        return infix(self, " ? ", text_operand(key), OTHER, ADD)
-
-    def HasAnyKey(self, keys: Iterable[str]) -> Condition:
-        """Test whether a JSON object, or hstore, has one of the keys."""
-        return infix(self, " ?| ", literal([*keys]), OTHER, ADD)
-
-    def HasAllKeys(self, keys: Iterable[str]) -> Condition:
-        """Test whether a JSON object, or hstore, has all of the keys."""
-        return infix(self, " ?& ", literal([*keys]), OTHER, ADD)
-
-    def Op(self, operator: str, value: Any) -> Expression[Any]:
-        """Apply any other operator of PostgreSQL: `User.vec.Op("<->", [1, 2, 3])`."""
-        if (
-            not operator
-            or not set(operator) <= set("+-*/<>=~!@#%^&|`?")
-            or "--" in operator
-            or "/*" in operator
-        ):
-            raise QueryError(f"{operator!r} is no operator of PostgreSQL")
-        return infix(self, f" {operator} ", beside(self, value), OTHER, ADD)
-
-    # --- in a select list or ORDER BY ----------------------------------------------------------------------------
+    # --- in a select list or ORDER BY -----------------------------------------------------------------------
 
     def As(self, name: str) -> Labeled[T_co]:
         """Name the expression as a column of the result."""
@@ -365,6 +274,7 @@ class Labeled(Expression[T_co]):
 
     @property
     def label(self) -> str:
+        """The name that was given."""
         return self._label
 
 
@@ -386,7 +296,7 @@ class Ordering(Node):
         return Ordering(self.expression, self.direction.partition(" NULLS")[0] + " NULLS LAST")
 
     @property
-    def shape(self) -> Shape:  # type: ignore[override]
+    def shape(self) -> Shape:
         """The text of the expression and its direction."""
         return (self.expression.shape, self.direction)
 
@@ -409,8 +319,9 @@ class Ordering(Node):
 class ColumnExpression(Expression[T_co]):
     """A column of a table, an alias or a subquery.
 
-    `source` is what it belongs to, `name` its name in the database, `key` the attribute, `type` its PostgreSQL type
-    as the model knows it. `origin` is the model's column where this one is seen through an alias.
+    `source` is what it belongs to, `name` its name in the database, `key` the attribute, `type` its
+    PostgreSQL type as the model knows it. `origin` is the model's column where this one is seen through an
+    alias.
     """
 
     __slots__ = ("key", "name", "origin", "source")
@@ -435,6 +346,7 @@ class ColumnExpression(Expression[T_co]):
 
     @property
     def label(self) -> str | None:
+        """The attribute."""
         return self.key  # type: ignore[no-any-return]
 
     def through(self, source: Source) -> ColumnExpression[T_co]:
@@ -446,10 +358,10 @@ class ColumnExpression(Expression[T_co]):
 
 
 class Source:
-    """What can stand in a FROM clause: `shape` and `params` there, `qualifier` before the names of its columns.
+    """What can stand in a FROM clause: `shape` and `params` there, `qualifier` before its columns.
 
-    `sources` are those that it needs to its left: only a LATERAL subquery has them. `itself` is the set of the
-    source alone, which is what each of its columns needs.
+    `sources` are those that it needs to its left: only a LATERAL subquery has them. `itself` is the set of
+    the source alone, which is what each of its columns needs.
     """
 
     __slots__ = ("flags", "itself", "params", "qualifier", "selected", "shape", "sources")
@@ -491,7 +403,7 @@ class TableSource(Source):
 Condition = Expression[bool]
 
 
-# --- building: parts become one expression -------------------------------------------------------------------------
+# --- building: parts become one expression ------------------------------------------------------------------
 
 
 def comparison(left: Expression[Any], operator: str, other: Any) -> Condition:
@@ -558,10 +470,10 @@ def condition(value: Any) -> Node:
         return value
     if isinstance(value, bool):
         raise QueryError(
-            f"a condition is the constant {value}: a comparison of two Python values, or one side is not a column"
+            f"a condition is the constant {value}: it compares two Python values, none of them a column"
         )
     raise QueryError(
-        f"a condition must be an expression, not {type(value).__name__}: & and | bind tighter than comparisons, "
+        f"not a condition: {type(value).__name__}; & and | bind tighter than comparisons, "
         "so write (User.age > 18) & (User.name == 'x')"
     )
 
@@ -572,7 +484,7 @@ def arithmetic(left: Expression[Any], operator: str, other: Any, level: int) -> 
     return infix(left, operator, right, level, level, level + 1, left.type)
 
 
-# --- values beside expressions ---------------------------------------------------------------------------------------
+# --- values beside expressions ------------------------------------------------------------------------------
 
 
 def beside(left: Expression[Any], value: Any) -> Node:
@@ -631,29 +543,11 @@ def text_operand(value: Any) -> Node:
     raise QueryError(f"expected a str or an expression, not {type(value).__name__}")
 
 
-def like_literal(text: str) -> str:
-    """Return `text` as a LIKE pattern that matches it alone."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-def is_text(expression: Expression[Any]) -> bool:
-    """Tell whether an expression is known to be a text."""
-    return expression.type is not None and expression.type.python is str
-
-
 def cast_name(type: PgType[Any]) -> str:
     """Return the name of a type in a cast; raise `QueryError` for what is no type."""
     if not isinstance(type, PgType):
         raise QueryError(f"a cast takes a type such as types.bigint, not {type!r}")
     return type.base if type.serial else type.name
-
-
-def _contained(left: Expression[Any], value: Any) -> Node:
-    """A range contains elements as well as ranges: an element brings its own type."""
-    type_ = left.type
-    if isinstance(value, Node) or type_ is None or "range" not in type_.name:
-        return operand(value) if type_ is None else beside(left, value)
-    return beside(left, value) if isinstance(value, type_.python) else literal(value)
 
 
 def _between(left: Expression[Any], operator: str, low: Any, high: Any) -> Condition:
@@ -666,7 +560,7 @@ def _between(left: Expression[Any], operator: str, low: Any, high: Any) -> Condi
 def _membership(left: Expression[Any], values: Any, array: str, subquery: str, null: str) -> Condition:
     if isinstance(values, Node):
         if getattr(values, "width", 1) != 1:
-            raise QueryError(f"{left!r}.In takes a subquery of one column; it selects {values.width}")  # type: ignore[attr-defined]
+            raise QueryError(f"{left!r}.In takes a subquery that selects one column")
         return compose(COMPARISON, None, paren(left, OTHER), subquery, values, ")")
     items = _items(left, values, null)
     if any(isinstance(item, Node) for item in items):

@@ -1,4 +1,4 @@
-"""Functions: aggregates, window functions and the common functions of PostgreSQL; `Func.name(…)` is any other.
+"""Functions: aggregates, window functions and common functions; `Func.name(…)` is any other.
 
 An argument that is no expression becomes a parameter with the type of its Python value.
 """
@@ -9,7 +9,7 @@ import datetime
 from typing import Any, TypeVar
 
 from psqlmodel.errors import QueryError
-from psqlmodel.query.calls import Call, Func, aggregate, argument, call, make_call
+from psqlmodel.query.calls import Call, aggregate, argument, call, make_call
 from psqlmodel.query.expression import Expression, cast_name, compose, typed
 from psqlmodel.query.nodes import AGGREGATE, WINDOW
 from psqlmodel.types import PgType
@@ -84,7 +84,7 @@ def BoolOr(condition: Expression[Any]) -> Call[bool | None]:
     return aggregate("bool_or", condition, type=boolean)
 
 
-# --- window functions: they need `.Over(…)` ------------------------------------------------------------------------
+# --- window functions: they need `.Over(…)` -----------------------------------------------------------------
 
 
 def RowNumber() -> Call[int]:
@@ -93,12 +93,12 @@ def RowNumber() -> Call[int]:
 
 
 def Rank() -> Call[int]:
-    """Rank the rows, equal ones alike, with gaps."""
+    """Give equal rows equal ranks, with gaps."""
     return _window("rank", type=bigint)
 
 
 def DenseRank() -> Call[int]:
-    """Rank the rows, equal ones alike, without gaps."""
+    """Give equal rows equal ranks, without gaps."""
     return _window("dense_rank", type=bigint)
 
 
@@ -142,7 +142,7 @@ def NthValue(what: Expression[T], n: int) -> Call[T | None]:
     return _window("nth_value", what, n, type=_type(what))
 
 
-# --- values ----------------------------------------------------------------------------------------------------------
+# --- values -------------------------------------------------------------------------------------------------
 
 
 def Coalesce(*values: Any) -> Call[Any]:
@@ -181,16 +181,16 @@ def Value(value: T) -> Expression[T]:
 
 
 def AnyOf(array: Any) -> Expression[Any]:
-    """Stand for any element of an array, or row of a subquery: `User.id == AnyOf(Group.members)`."""
+    """Stand for any element of an array, or row of a subquery, on the right of a comparison."""
     return _quantified("ANY (", array)
 
 
 def AllOf(array: Any) -> Expression[Any]:
-    """Stand for all elements of an array, or rows of a subquery: `Order.total > AllOf(Select(…))`."""
+    """Stand for all elements of an array, or rows of a subquery, on the right of a comparison."""
     return _quantified("ALL (", array)
 
 
-# --- text, numbers, time ---------------------------------------------------------------------------------------------
+# --- text, numbers, time ------------------------------------------------------------------------------------
 
 
 def Lower(value: Any) -> Call[str]:

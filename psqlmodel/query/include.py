@@ -1,4 +1,4 @@
-"""Includes: which relations a query loads beside its objects. Paths are the model layer's; here they are only kept."""
+"""Includes: which relations a query loads beside its objects. Here they are only kept."""
 
 from __future__ import annotations
 

@@ -50,8 +50,8 @@ class InsertQuery(Query[T]):
     def Values(self, *rows: Mapping[Any, Any] | Iterable[Mapping[Any, Any]], **values: Any) -> Self:
         """Insert these values: keywords for one row, mappings (or a list of them) for many.
 
-        Names are attributes of the model. Defaults that the model makes are filled in. Raises `QueryError` for
-        unknown names, `InvalidValueError` for values that don't fit.
+        Names are attributes of the model. Defaults that the model makes are filled in. Raises `QueryError`
+        for unknown names, `InvalidValueError` for values that don't fit.
 
             Insert(User).Values(name="Ann", age=30)
             Insert(User).Values([{"name": "Ann"}, {"name": "Bob"}])
@@ -245,8 +245,8 @@ def _rows(rows: tuple[Any, ...], values: dict[str, Any]) -> list[Mapping[Any, An
     for row in found:
         if not isinstance(row, Mapping):
             raise QueryError(
-                f"Values takes mappings of attributes to values, not {type(row).__name__}; objects are written by "
-                "session.add(…) or session.bulk_insert(…)"
+                f"Values takes mappings of attributes to values, not {type(row).__name__}; objects are "
+                "written by session.add(…) or session.bulk_insert(…)"
             )
     if rows and not found:
         raise QueryError("Values got an empty list: there is nothing to insert")

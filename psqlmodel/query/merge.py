@@ -1,4 +1,4 @@
-"""Merge: MERGE of PostgreSQL 15 and newer; rows of a source meet rows of a table, and each case says what happens."""
+"""Merge: MERGE of PostgreSQL 15 and newer; rows meet rows, and each case says what happens."""
 
 from __future__ import annotations
 
@@ -126,8 +126,9 @@ def _add_case(
     if action == "UPDATE":
         add_assignments(assembly, " THEN UPDATE SET ", assignments)
     elif action == "INSERT":
-        columns = ", ".join(quote(column.name) for column, _ in assignments)
-        assembly.join(f" THEN INSERT ({columns}) VALUES (", [node for _, node in assignments], ", ")
+        columns = ", ".join([quote(column.name) for column, _ in assignments])
+        assembly.text(f" THEN INSERT ({columns}) VALUES")
+        assembly.join(" (", [node for _, node in assignments], ", ")
         assembly.text(")")
     else:
         assembly.text(f" THEN {action}")

@@ -1,8 +1,8 @@
 """Nodes: what expressions and queries have in common, so that either can stand inside the other.
 
-A node is its `shape`: SQL text in nested tuples, with None for each parameter, beside the `params` in the same
-order. The shape is a dictionary key that says everything about the text and nothing about the values: two queries
-of one shape share one text (`compiler.py`). Nothing here looks at a value.
+A node is its `shape`: SQL text in nested tuples, with None for each parameter, beside the `params` in the
+same order. The shape is a dictionary key that says everything about the text and nothing about the values:
+two queries of one shape share one text (`compiler.py`). Nothing here looks at a value.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from psqlmodel.types import PgType
     from psqlmodel.query.expression import ColumnExpression, Source
+    from psqlmodel.types import PgType
 
 # A str is SQL text, None a parameter, a Slot the type of a column, a tuple a sequence of these.
 Shape: TypeAlias = Any
@@ -25,6 +25,19 @@ WINDOW: Final = 2  # contains a window function of its own query
 DEFERRED: Final = 4  # has parameters whose type is only guessed
 CTES: Final = 8  # refers to common table expressions
 INHERITED: Final = DEFERRED | CTES  # what a subquery passes on to the query around it
+
+# How tightly an expression holds together (PostgreSQL's manual, 4.1.6); looser parts get parentheses.
+OR: Final = 1
+AND: Final = 2
+NOT: Final = 3
+COMPARISON: Final = 4
+OTHER: Final = 5
+ADD: Final = 6
+MULTIPLY: Final = 7
+POWER: Final = 8
+SIGN: Final = 9
+CAST: Final = 10
+ATOM: Final = 11
 
 NO_SOURCES: Final[frozenset[Any]] = frozenset()
 
@@ -52,7 +65,9 @@ class Slot(Protocol):
 
     column: ColumnExpression[Any]
 
-    def text(self, type_: PgType[Any]) -> str: ...
+    def text(self, type_: PgType[Any]) -> str:
+        """Return the SQL of this leaf for a column of `type_`."""
+        ...
 
 
 class TransportSlot:

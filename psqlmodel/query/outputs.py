@@ -1,4 +1,4 @@
-"""Outputs: what a query returns, in the order of its select list; entities become explicit lists of columns."""
+"""Outputs: what a query returns, in the order of its select list; entities become lists of columns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from psqlmodel.types import PgType
 
 
 class EntityOutput:
-    """An object of a model: its `columns`, from position `start` of the row on; `entity` is the model class."""
+    """An object of the model `entity`: its `columns`, from position `start` of the row on."""
 
     __slots__ = ("columns", "entity", "flags", "params", "shape", "sources", "start")
 

@@ -2,8 +2,8 @@
 
     Select(User).Where(User.age > 18).OrderBy(User.name).Limit(10)
 
-FROM is what the first selected item belongs to; everything else comes in by a join, so that no product of tables
-happens by accident.
+FROM is what the first selected item belongs to; everything else comes in by a join, so that no product of
+tables happens by accident.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class SelectQuery(Rowset[T]):
         self.distinct: tuple[Node, ...] | None = None  # (): DISTINCT; more: DISTINCT ON
         self.locks: tuple[str, ...] = ()
 
-    # --- tables ---------------------------------------------------------------------------------------------------
+    # --- tables ---------------------------------------------------------------------------------------------
 
     def From(self, *entities: Any) -> Self:
-        """Read from these tables, models, aliases or subqueries instead of that of the first selected item."""
+        """Read from these models, aliases or subqueries instead of that of the first selected item."""
         if self.joins:
             raise QueryError("From comes before the joins")
         known: frozenset[Source] = NO_SOURCES
@@ -112,12 +112,13 @@ class SelectQuery(Rowset[T]):
         """Join along a relation, keeping rows without a partner."""
         return self._related("\nLEFT JOIN ", relation, alias, "LeftJoinRelated")
 
-    # --- rows -----------------------------------------------------------------------------------------------------
+    # --- rows -----------------------------------------------------------------------------------------------
 
     def Where(self, *conditions: Expression[bool]) -> Self:
         """Keep the rows for which all conditions hold, beside those that are there already.
 
-        Raises `QueryError` for what is no condition, for aggregates, and for tables that are not in the query.
+        Raises `QueryError` for what is no condition, for aggregates, and for tables that are not in the
+        query.
         """
         known = self.known
         made = tuple([checked(condition, known, "Where") for condition in conditions])
@@ -144,18 +145,18 @@ class SelectQuery(Rowset[T]):
         return self._with(distinct=())
 
     def DistinctOn(self, *items: Expression[Any]) -> Self:
-        """Return the first row for each value of `items`; OrderBy, beginning with them, says which is first."""
+        """Return the first row for each value of `items`; OrderBy, beginning with them, says which."""
         if not items or not all(isinstance(item, Expression) for item in items):
             raise QueryError("DistinctOn takes columns or expressions")
         return self._with(distinct=items)
 
-    # --- locks ----------------------------------------------------------------------------------------------------
+    # --- locks ----------------------------------------------------------------------------------------------
 
     def ForUpdate(self, *, of: Any = (), nowait: bool = False, skip_locked: bool = False) -> Self:
         """Lock the rows against all other writers, to change them.
 
-        `of` names the models whose rows are locked (default: all), `nowait` raises `LockNotAvailable` instead of
-        waiting, `skip_locked` leaves out rows that others hold.
+        `of` names the models whose rows are locked (default: all), `nowait` raises `LockNotAvailable` instead
+        of waiting, `skip_locked` leaves out rows that others hold.
         """
         return self._locked("UPDATE", of, nowait, skip_locked)
 
@@ -171,7 +172,7 @@ class SelectQuery(Rowset[T]):
         """Lock the keys of the rows against changes."""
         return self._locked("KEY SHARE", of, nowait, skip_locked)
 
-    # --- assembling -------------------------------------------------------------------------------------------------
+    # --- assembling -----------------------------------------------------------------------------------------
 
     def assemble(self) -> Assembly:
         """Return the statement's shape, parameters and needs."""
@@ -364,8 +365,8 @@ def Select(*items: Any) -> SelectQuery[Any]: ...
 def Select(*items: Any) -> SelectQuery[Any]:
     """Read objects of a model, or rows of columns and expressions.
 
-    `items` are model classes, aliases, subqueries, columns and expressions. One model gives its objects; anything
-    else gives rows. Raises `QueryError` for what can't be selected.
+    `items` are model classes, aliases, subqueries, columns and expressions. One model gives its objects;
+    anything else gives rows. Raises `QueryError` for what can't be selected.
 
         Select(User)
         Select(User.name, Count(Order.id).As("orders")).JoinRelated(User.orders).GroupBy(User.name)

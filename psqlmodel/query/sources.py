@@ -45,7 +45,7 @@ class AliasedEntity:
         self.__entity__ = getattr(entity, "__entity__", entity)
         self.__table_shape__ = base
         self.__source__ = Source(qualifier, shape, original.params, original.sources, original.flags)
-        self.__columns__ = tuple(column.through(self.__source__) for column in entity.__columns__)
+        self.__columns__: tuple[ColumnExpression[Any], ...] = tuple(column.through(self.__source__) for column in entity.__columns__)
         self.__dict__.update({column.key: column for column in self.__columns__})
 
     def __getattr__(self, name: str) -> Any:
@@ -92,7 +92,7 @@ class Table(Source):
         flags: int = 0,
     ) -> None:
         super().__init__(qualifier, shape, params, sources, flags)
-        self.__columns__ = tuple(
+        self.__columns__: tuple[ColumnExpression[Any], ...] = tuple(
             ColumnExpression(self, name, key, type_, origin) for name, key, type_, origin in columns
         )
         self.by_key = {column.key: column for column in self.__columns__}
@@ -153,7 +153,7 @@ class CommonTable(Table):
         return CommonTable(self.name, self.query, " AS NOT MATERIALIZED (", self.recursion)
 
     def Recursive(self, step: Callable[[Any], Query[Any]]) -> CommonTable:
-        """Add the rows that `step`, a function of the table so far, finds from it, until there are no new ones.
+        """Add the rows that `step`, a function of the table so far, finds, until there are no new ones.
 
         Equal rows are kept (UNION ALL); `RecursiveDistinct` drops them, which ends cycles.
 
@@ -176,7 +176,8 @@ class CommonTable(Table):
             raise QueryError(f"the step of With({self.name!r}).Recursive must return a query, not {term!r}")
         if term.width != self.query.width:
             raise QueryError(
-                f"the step of With({self.name!r}).Recursive selects {term.width} columns, its start {self.query.width}"
+                f"the step of With({self.name!r}).Recursive selects {term.width} columns, "
+                f"its start {self.query.width}"
             )
         return CommonTable(self.name, self.query, self.kind, (union, term))
 
@@ -204,8 +205,8 @@ class CteReference:
 def With(name: str, query: Query[Any]) -> CommonTable:
     """Name a query, to be used like a table: a common table expression.
 
-    Its columns are attributes. The WITH clause is written where the result is used in a query; a table that is
-    not used in FROM (an `Insert`, `Update` or `Delete`) is added by `.With(table)`.
+    Its columns are attributes. The WITH clause is written where the result is used in a query; a table that
+    is not used in FROM (an `Insert`, `Update` or `Delete`) is added by `.With(table)`.
 
         big = With("big", Select(Order.user_id).Where(Order.total > 100))
         Select(User).Where(User.id.In(Select(big.user_id)))

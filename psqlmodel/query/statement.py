@@ -18,7 +18,7 @@ from psqlmodel.query.nodes import (
     Params,
     Shape,
 )
-from psqlmodel.query.outputs import Output, columns_of, width
+from psqlmodel.query.outputs import EntityOutput, Output, columns_of, width
 from psqlmodel.query.sources import CommonTable, CteReference, Subquery, names, source_of, unknown_column
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Query(Node, Generic[T]):
         self.known = NO_SOURCES
         self.extra_tables: tuple[CommonTable, ...] = ()
 
-    # --- what the statement is ------------------------------------------------------------------------------------
+    # --- what the statement is ------------------------------------------------------------------------------
 
     def assemble(self) -> Assembly:
         """Return the statement's shape, parameters and needs."""
@@ -105,7 +105,7 @@ class Query(Node, Generic[T]):
         return found
 
     @property
-    def shape(self) -> Shape:  # type: ignore[override]
+    def shape(self) -> Shape:
         """The text, with parameters left out."""
         return self.assembly.shape
 
@@ -137,7 +137,7 @@ class Query(Node, Generic[T]):
     @property
     def entities(self) -> tuple[Any, ...]:
         """The model classes whose objects it returns."""
-        return tuple(output.entity for output in self.outputs if hasattr(output, "entity"))
+        return tuple(output.entity for output in self.outputs if isinstance(output, EntityOutput))
 
     def columns_of(self) -> list[tuple[str, str, Any, Any]]:
         """Return name, attribute, type and origin of each column that it returns."""
@@ -146,7 +146,7 @@ class Query(Node, Generic[T]):
             raise QueryError("the query returns nothing that another could read: add .Returning(…)")
         return found
 
-    # --- using it -------------------------------------------------------------------------------------------------
+    # --- using it -------------------------------------------------------------------------------------------
 
     def With(self, *tables: CommonTable) -> Self:
         """Add common tables that the query does not read: an `Insert`, `Update` or `Delete` beside it."""
@@ -217,7 +217,7 @@ class Query(Node, Generic[T]):
         return made
 
 
-# --- what several statements check and do -----------------------------------------------------------------------------
+# --- what several statements check and do -------------------------------------------------------------------
 
 
 def checked(condition: Any, known: frozenset[Source], verb: str) -> Node:
@@ -259,7 +259,7 @@ def added(known: frozenset[Source], entity: Any, verb: str) -> tuple[Source, fro
 
 
 def column_of(entity: Any, key: Any, verb: str) -> Any:
-    """Return the column of `entity` that an assignment names: by attribute name or by the attribute itself."""
+    """Return the column of `entity` that an assignment names, by attribute name or by the attribute."""
     if isinstance(key, str):
         for column in entity.__columns__:
             if column.key == key:

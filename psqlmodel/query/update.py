@@ -65,8 +65,8 @@ class _ChangingQuery(Query[T]):
             add_where(assembly, self.where)
         elif not self.every:
             raise QueryError(
-                f"{self.verb}({entity_name(self.entity)}) has no condition: add .Where(…), or .AllRows() to change "
-                "every row of the table"
+                f"{self.verb}({entity_name(self.entity)}) has no condition: add .Where(…), or .AllRows() to "
+                "change every row of the table"
             )
         if self.outputs:
             assembly.join("\nRETURNING ", self.outputs, ", ")
@@ -163,7 +163,8 @@ def Update(entity: Any) -> UpdateQuery[None]:
 
         Update(User).Set(active=False).Where(User.seen < limit)
 
-    Raises `QueryError` for what is no model; a query without `.Where(…)` is refused unless it says `.AllRows()`.
+    Raises `QueryError` for what is no model; a query without `.Where(…)` is refused unless it says
+    `.AllRows()`.
     """
     return UpdateQuery(entity)
 
@@ -173,6 +174,7 @@ def Delete(entity: Any) -> DeleteQuery[None]:
 
         Delete(Order).Where(Order.total == 0).Returning(Order.id)
 
-    Raises `QueryError` for what is no model; a query without `.Where(…)` is refused unless it says `.AllRows()`.
+    Raises `QueryError` for what is no model; a query without `.Where(…)` is refused unless it says
+    `.AllRows()`.
     """
     return DeleteQuery(entity)

@@ -97,8 +97,8 @@ def type_of_value(value: Any) -> PgType[Any]:
         return from_annotation(_annotation(value))
     except (PSQLModelError, TypeError):
         raise QueryError(
-            f"a {type(value).__name__} is not a value that SQL can take here; pass a plain value (for an object: "
-            "its key), or say its type with Cast(value, type)"
+            f"a {type(value).__name__} is not a value that SQL can take here; pass a plain value (for an "
+            "object: its key), or say its type with Cast(value, type)"
         ) from None
 
 
