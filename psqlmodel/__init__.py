@@ -1,1 +1,14 @@
-"""psqlmodel: a PostgreSQL-only ORM whose centre is the session."""
+"""psqlmodel: a PostgreSQL-only ORM whose centre is the session. Importing it imports no driver."""
+
+from psqlmodel import errors, types
+from psqlmodel.core.context import SessionManager
+from psqlmodel.core.engine import AsyncEngine, Engine, create_async_engine, create_engine
+from psqlmodel.core.result import AsyncQueryResult, QueryResult
+from psqlmodel.core.row import Row as ResultRow
+from psqlmodel.core.session import AsyncSession, Session
+from psqlmodel.errors import *  # noqa: F403 - the whole tree is public
+from psqlmodel.model import Check, Column, Exclude, ForeignKey, Index, PSQLModel, Relation, Unique, table
+from psqlmodel.query import *  # noqa: F403 - the whole builder is public
+from psqlmodel.types import *  # noqa: F403 - all type names are public
+
+__version__ = "0.1.0"

@@ -79,6 +79,10 @@ class SessionChannel:
             self._engine.pool.release(connection, discard=discard)
         return NOTHING
 
+    def abandon(self) -> None:
+        """Close the connection of a session that was dropped."""
+        _ = self.release(discard=True)
+
     def _observed(self, connection: Any, request: Statement | Copy) -> Rows:
         begun = time.perf_counter()
         try:
@@ -131,6 +135,12 @@ class AsyncSessionChannel:
         if connection is not None:
             await self._engine.pool.release(connection, discard=discard)
         return NOTHING
+
+    def abandon(self) -> None:
+        """Close the connection of a session that was dropped; its event loop may be gone."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._engine.pool.abandon(connection)
 
     async def _observed(self, connection: Any, request: Statement | Copy) -> Rows:
         begun = time.perf_counter()

@@ -5,10 +5,9 @@ Values are dumped here, so that what does not fit its column is refused before a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from psqlmodel.core.unitofwork import UnitOfWork
 from psqlmodel.errors import InvalidValueError, MissingPrimaryKeyError, ObjectStateError
 from psqlmodel.model.fields import Column
 from psqlmodel.model.mapper import Mapper
@@ -16,8 +15,8 @@ from psqlmodel.model.relations import RelationInfo
 from psqlmodel.model.state import PENDING, TRANSIENT, UNSET, Raw, raw_name
 from psqlmodel.types import PgType
 
-TypeOf: TypeAlias = Callable[[Column[Any]], PgType[Any]]
-
+if TYPE_CHECKING:
+    from psqlmodel.core.unitofwork import UnitOfWork
 
 class Changes:
     """What one flush writes.
@@ -32,7 +31,8 @@ class Changes:
         self.deleted: dict[Mapper, list[Any]] = {}
         self.linked: dict[Link, None] = {}
         self.unlinked: dict[Link, None] = {}
-        self.quiet: list[Any] = []  # tracked objects with nothing to write
+        self.waiting: set[int] = set()  # ids of new objects whose row is not made yet
+        self.late: dict[tuple[Mapper, tuple[str, ...]], list[Any]] = {}  # keys that a circle of rows leaves open
 
     @property
     def mappers(self) -> set[Mapper]:
@@ -61,30 +61,28 @@ class Link:
         return hash(self.identity)
 
 
-def collect(unit: UnitOfWork, type_of: TypeOf) -> Changes:
+def collect(unit: UnitOfWork) -> Changes:
     """Return what a flush has to write.
 
-    Raises `ObjectStateError` for a link to an object that is not in the session, `MissingPrimaryKeyError` for a key
-    that was set to None.
+    Raises `MissingPrimaryKeyError` for a key that was set to None.
     """
     changes = Changes()
     for obj in unit.new.values():
         changes.new.setdefault(type(obj).__mapper__, []).append(obj)
+        changes.waiting.add(id(obj))
         _collect_links(changes, obj)
     for obj in unit.tracked.values():
         _collect_links(changes, obj)
-        changed = changed_columns(obj, type_of)
+        changed = changed_columns(obj)
         if changed:
             mapper = type(obj).__mapper__
             changes.changed.setdefault(mapper, {}).setdefault(changed, []).append(obj)
-        else:
-            changes.quiet.append(obj)
     for obj in unit.deleted.values():
         changes.deleted.setdefault(type(obj).__mapper__, []).append(obj)
     return changes
 
 
-def changed_columns(obj: Any, type_of: TypeOf) -> tuple[str, ...]:
+def changed_columns(obj: Any) -> tuple[str, ...]:
     """Return the keys of the columns of a persistent object that differ from the database, in model order."""
     mapper = type(obj).__mapper__
     values = obj.__dict__
@@ -92,7 +90,7 @@ def changed_columns(obj: Any, type_of: TypeOf) -> tuple[str, ...]:
     changed = {
         key
         for key, old in obj._state.original.items()
-        if key in attributes and key in values and not _same(old, values[key], type_of(attributes[key]))
+        if key in attributes and key in values and not _same(old, values[key], attributes[key].type)
     }
     changed.update(_keys_to_come(obj, mapper))
     for column in mapper.primary_key:
@@ -155,16 +153,20 @@ def _collect_links(changes: Changes, obj: Any) -> None:
 # --- the links of new and changed objects ------------------------------------------------------------------------------
 
 
-def take_keys(obj: Any) -> None:
+def outgoing(mapper: Mapper) -> list[RelationInfo]:
+    """Return the relations whose foreign key the class holds: those that need the key of another row."""
+    return [r for r in mapper.all_relations() if r.declared.secondary is None and r.outgoing]
+
+
+def take_keys(obj: Any, relations: Iterable[RelationInfo]) -> None:
     """Copy the keys of related objects, as far as they have got them, into the foreign keys of `obj`.
 
     Raises `ObjectStateError` for a related object that no session knows.
     """
-    mapper = type(obj).__mapper__
     values = obj.__dict__
-    for relation in mapper.all_relations():
+    for relation in relations:
         parent = values.get(relation.key)
-        if parent is None or relation.declared.secondary is not None or relation.many or not relation.outgoing:
+        if parent is None:
             continue
         if parent._state is TRANSIENT:
             raise ObjectStateError(
@@ -174,20 +176,14 @@ def take_keys(obj: Any) -> None:
         for ours, theirs in zip(relation.local, relation.remote, strict=True):
             key = parent.__dict__.get(theirs.key)
             if key is not None and values.get(ours.key) != key:
+                obj._state.before_change(obj, ours.key, values.get(ours.key, UNSET))
                 values[ours.key] = key
 
 
-def waits_for(obj: Any) -> list[Any]:
-    """Return the pending objects that the foreign keys of `obj` point at."""
+def waits_for(obj: Any, relations: Iterable[RelationInfo], waiting: set[int]) -> list[RelationInfo]:
+    """Return the relations of `obj` that point at a new object whose row is not made yet."""
     values = obj.__dict__
-    found = []
-    for relation in type(obj).__mapper__.all_relations():
-        value = values.get(relation.key)
-        if relation.declared.secondary is not None or relation.many or not relation.outgoing:
-            continue
-        if is_pending(value) and value is not obj:
-            found.append(value)
-    return found
+    return [r for r in relations if id(values.get(r.key)) in waiting and values[r.key] is not obj]
 
 
 # --- from objects to columns of wire values ----------------------------------------------------------------------------

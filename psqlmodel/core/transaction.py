@@ -8,13 +8,15 @@ the objects are restored; if earlier work of the same transaction is lost by tha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from psqlmodel.errors import ConfigurationError, ConnectionLost, DatabaseError, TransactionAbortedError
 from psqlmodel.steps import Copy, Release, Rows, Statement, Steps
 
 if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
+
+T = TypeVar("T")
 
 ISOLATION_LEVELS: Final = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 
@@ -77,6 +79,19 @@ def execute(workspace: Workspace, request: Statement | Copy) -> Steps[Rows]:
     except BaseException as error:
         yield from _fail(workspace, error)
         raise
+
+
+def within(workspace: Workspace, steps: Steps[T]) -> Steps[T]:
+    """Run steps that know nothing of the session in its transaction."""
+    try:
+        request = next(steps)
+        while True:
+            assert not isinstance(request, Release)
+            rows = yield from execute(workspace, request)
+            request = steps.send(rows)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
 
 
 def commit(workspace: Workspace) -> Steps[None]:

@@ -7,8 +7,8 @@ wrote is remembered in the undo log until the transaction ends, so that objects 
 from __future__ import annotations
 
 import weakref
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.collect import changed_columns
@@ -119,11 +119,19 @@ class UnitOfWork:
         Raises `NotMappedError` for what is no model object, `ObjectStateError` for one of another session, or where
         the session has another object for the same row. Nothing is registered then.
         """
-        reached = list(_reachable(_checked(obj)))
+        self.add_all((obj,))
+
+    def add_all(self, objects: Iterable[Any]) -> None:
+        """Register several objects as `add` does; all or none."""
+        reached = list(_reachable([_checked(obj) for obj in objects]))
         for each in reached:
             self._check_addable(each)
         for each in reached:
             self._add(each)
+
+    def contains(self, obj: object) -> bool:
+        """Tell whether the object belongs to this session."""
+        return getattr(getattr(obj, "_state", None), "unit", None) is self and not self.closed
 
     def delete(self, obj: Any) -> None:
         """Register an object for deletion; a pending one is only forgotten.
@@ -296,12 +304,12 @@ def _checked(obj: Any) -> Any:
     return obj
 
 
-def _reachable(start: Any) -> Iterator[Any]:
-    """Give `start` and the objects that no session knows which hang on it through loaded relations."""
-    seen = {id(start)}
-    waiting = [start]
+def _reachable(start: list[Any]) -> Iterator[Any]:
+    """Give the objects of `start` and those that hang on them through loaded relations and that no session knows."""
+    seen = {id(obj) for obj in start}
+    waiting = deque(start)
     while waiting:
-        obj = waiting.pop()
+        obj = waiting.popleft()  # in the order in which they were given, which their keys will follow
         yield obj
         values = obj.__dict__
         for relation in type(obj).__mapper__.all_relations():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.identity import IdentityMap
@@ -15,11 +17,11 @@ if TYPE_CHECKING:
 class Workspace:
     """The identity map, the unit of work and the transaction of one session, and what it knows of its engine.
 
-    `strict`: an unloaded relation is an error even where it could be loaded. `lazy`: the session can load an
+    `lazy`: the session can load an
     attribute when it is read (a synchronous session); an asynchronous one can't.
     """
 
-    __slots__ = ("autoflush", "catalog", "engine", "identity", "lazy", "strict", "transaction", "unit")
+    __slots__ = ("autoflush", "catalog", "engine", "identity", "lazy", "transaction", "unit")
 
     def __init__(
         self,
@@ -37,5 +39,14 @@ class Workspace:
         self.unit = UnitOfWork(self.identity)
         self.transaction = Transaction(begin)
         self.autoflush = autoflush
-        self.strict = strict
+        self.unit.strict = strict
         self.lazy = lazy
+
+    @contextmanager
+    def no_autoflush(self) -> Iterator[None]:
+        """Switch autoflush off for a block."""
+        before, self.autoflush = self.autoflush, False
+        try:
+            yield
+        finally:
+            self.autoflush = before

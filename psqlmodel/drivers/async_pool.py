@@ -124,6 +124,12 @@ class AsyncPool(Generic[A]):
                 return
         self._give_back(home, entry)
 
+    def abandon(self, connection: A) -> None:
+        """Close a connection whose user was dropped without giving it back; needs no running loop."""
+        for home in list(self._homes.values()):
+            if connection in home.out:
+                self._discard(home, connection)
+
     async def close(self, timeout: float | None = None) -> None:
         """Close the pool: idle connections now, those in use when they come back.
 

@@ -1,0 +1,61 @@
+"""The guard of a session: it is used by one thread or task at a time, and not after it is closed."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from types import CodeType
+
+from psqlmodel.errors import ConcurrentUseError, SessionClosedError
+
+_OWN = __name__.partition(".")[0]
+
+
+class Guard:
+    """Refuses a second use while one is going on, naming both places in the program."""
+
+    __slots__ = ("_held", "_lock", "closed", "kind")
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.closed = False
+        self._lock = threading.Lock()
+        self._held: tuple[CodeType, int] | None = None
+
+    def enter(self) -> None:
+        """Begin a use of the session.
+
+        Raises `SessionClosedError` after it was closed, `ConcurrentUseError` while it is in use.
+        """
+        if self.closed:
+            raise SessionClosedError(f"the {self.kind} is closed: open another one to go on")
+        self.enter_to_end()
+
+    def enter_to_end(self) -> None:
+        """Begin to end the session, which is allowed when it is closed already.
+
+        Raises `ConcurrentUseError` while it is in use.
+        """
+        if not self._lock.acquire(blocking=False):
+            raise ConcurrentUseError(
+                f"two threads or tasks use one {self.kind} at the same time: at {_spelled(_site())} while "
+                f"{_spelled(self._held)} goes on; give each its own, or use parallel_exec"
+            )
+        self._held = _site()
+
+    def leave(self) -> None:
+        """End the use."""
+        self._held = None
+        self._lock.release()
+
+
+def _site() -> tuple[CodeType, int]:
+    """Return the place in the program that called the library."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _OWN:
+        frame = frame.f_back
+    return frame.f_code, frame.f_lineno
+
+
+def _spelled(site: tuple[CodeType, int] | None) -> str:
+    return "another place" if site is None else f"{site[0].co_filename}:{site[1]} in {site[0].co_qualname}"

@@ -1,0 +1,165 @@
+"""Insertion: the new rows of one class. One statement for each set of columns; what the server makes comes back.
+
+Rows of one class that refer to each other are written level by level; where rows refer to each other in a circle, the
+key that closes it is written afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from psqlmodel.core import sql
+from psqlmodel.core.collect import (
+    Changes,
+    dumped,
+    dumped_column,
+    outgoing,
+    row_keys,
+    take_keys,
+    value_of,
+    waits_for,
+)
+from psqlmodel.core.sending import send
+from psqlmodel.errors import DatabaseError, RelationError
+from psqlmodel.model.codegen import Field
+from psqlmodel.model.fields import Column
+from psqlmodel.model.mapper import Mapper
+from psqlmodel.model.relations import RelationInfo
+from psqlmodel.query.quoting import quote
+from psqlmodel.steps import Rows, Statement, Steps
+
+if TYPE_CHECKING:
+    from psqlmodel.core.workspace import Workspace
+
+
+def insert(workspace: Workspace, mapper: Mapper, changes: Changes) -> Steps[None]:
+    """Write the new rows of one class."""
+    objects = changes.new.get(mapper)
+    if not objects:
+        return
+    relations = outgoing(mapper)
+    for level in _levels(mapper, objects, relations, changes):
+        groups: dict[tuple[str, ...], list[Any]] = {}
+        for obj in level:
+            take_keys(obj, relations)
+            groups.setdefault(row_keys(obj, mapper), []).append(obj)
+        for keys, group in groups.items():
+            yield from _insert_group(workspace, mapper, keys, group)
+        changes.waiting.difference_update(map(id, level))
+
+
+def _levels(
+    mapper: Mapper, objects: list[Any], relations: Sequence[RelationInfo], changes: Changes
+) -> Iterator[list[Any]]:
+    """Give the objects in groups, each after those of the class that it refers to; note the keys that must wait."""
+    left = objects
+    while left:
+        ready, blocked = [], []
+        for obj in left:
+            waits = waits_for(obj, relations, changes.waiting)
+            if any(relation.target is mapper for relation in waits):
+                blocked.append(obj)
+            else:
+                ready.append(obj)
+                _note_late(mapper, obj, waits, changes)
+        if not ready:  # a circle within the class
+            for obj in blocked:
+                _note_late(mapper, obj, waits_for(obj, relations, changes.waiting), changes)
+            ready, blocked = blocked, []
+        yield ready
+        left = blocked
+
+
+def _note_late(mapper: Mapper, obj: Any, waits: list[RelationInfo], changes: Changes) -> None:
+    for relation in waits:
+        required = next((column for column in relation.local if not column.nullable), None)
+        if required is not None:
+            raise RelationError(
+                f"{relation!r} is part of a circle of new objects and {mapper.name}.{required.key} can't be NULL: "
+                "make one of the columns in the circle nullable, or flush one of the objects first"
+            )
+        changes.late.setdefault((mapper, relation.local_keys), []).append(obj)
+
+
+def _insert_group(workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], group: list[Any]) -> Steps[None]:
+    """Write the rows that set the same columns."""
+    made = _made_by_server(workspace, mapper, keys)
+    if made is None and len(group) > 1:
+        # The key is made where no expression can be seen (a trigger): only the row itself can tell it.
+        for obj in group:
+            yield from _insert_group(workspace, mapper, keys, [obj])
+        return
+    if len(group) == 1:
+        yield from _insert_one(workspace, mapper, keys, group[0])
+    else:
+        yield from _insert_many(workspace, mapper, keys, group, made or [])
+    for obj in group:
+        if mapper.primary_key:
+            workspace.identity.put(mapper, mapper.key_of(obj), obj)
+
+
+def _made_by_server(workspace: Workspace, mapper: Mapper, keys: tuple[str, ...]) -> list[tuple[str, str]] | None:
+    """Return the key columns that the server makes and how; None where that can't be told."""
+    makers = workspace.catalog.makers(mapper)
+    open_keys = [column for column in mapper.primary_key if column.key not in keys]
+    if any(column.name not in makers for column in open_keys):
+        return None
+    return [(quote(column.name), makers[column.name]) for column in open_keys]
+
+
+def _insert_one(workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], obj: Any) -> Steps[None]:
+    type_of = workspace.catalog.type_of
+    columns = [mapper.attributes[key] for key in keys]
+    back = [column for column in mapper.columns if column.key not in keys] if mapper.primary_key else []
+    text = sql.insert_one(
+        mapper.qualified, sql.named(columns, [type_of(c) for c in columns]), [quote(c.name) for c in back]
+    )
+    values = [dumped(mapper, c, type_of(c), value_of(obj, c.key)) for c in columns]
+    rows = yield from send(workspace, mapper, [obj], Statement(text, values, purpose="flush"))
+    if back:
+        receive([obj], back, rows, numbered=False)
+
+
+def _insert_many(
+    workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], group: list[Any], made: list[tuple[str, str]]
+) -> Steps[None]:
+    type_of = workspace.catalog.type_of
+    columns = [mapper.attributes[key] for key in keys]
+    key_names = [quote(column.name) for column in mapper.primary_key]
+    open_keys = [column for column in mapper.primary_key if column.key not in keys]
+    others = [c for c in mapper.columns if c.key not in keys and not c.primary_key] if mapper.primary_key else []
+    text = sql.insert_many(
+        mapper.qualified,
+        sql.named(columns, [type_of(column) for column in columns]),
+        made,
+        [quote(column.name) for column in others],
+        key_names,
+    )
+    arrays: list[Any] = [dumped_column(mapper, c, type_of(c), [value_of(o, c.key) for o in group]) for c in columns]
+    args = arrays or [len(group)]
+    rows = yield from send(workspace, mapper, group, Statement(text, args, purpose="flush"))
+    back = [*open_keys, *others]
+    if back:
+        if len(rows.data) != len(group):
+            raise DatabaseError(
+                f"INSERT into {mapper.qualified} gave back {len(rows.data)} rows for {len(group)} objects: a trigger or "
+                "rule changes the keys; insert such rows one by one",
+                statement=text,
+            )
+        receive(group, back, rows, numbered=True)
+
+
+def receive(objects: Sequence[Any], columns: Sequence[Column[Any]], rows: Rows, numbered: bool) -> None:
+    """Put what the server made into the objects; with `numbered` each row says first which object (from 1) it is for."""
+    first = 1 if numbered else 0
+    fields = [Field(c, oid, n + first) for n, (c, oid) in enumerate(zip(columns, rows.shape.oids[first:], strict=True))]
+    for row in rows.data:
+        values = objects[row[0] - 1].__dict__ if numbered else objects[0].__dict__
+        for field in fields:
+            wire = row[field.position]
+            if wire is None:
+                values[field.key] = None
+                continue
+            values.pop(field.key, None)
+            values[field.slot] = wire if field.convert is None else field.convert(wire)

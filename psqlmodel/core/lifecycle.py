@@ -1,0 +1,109 @@
+"""The life of a session: what leaving its block, committing and closing mean. Steps."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from psqlmodel.core import transaction
+from psqlmodel.errors import DatabaseError, EngineKindError, UncommittedChangesWarning
+from psqlmodel.steps import Steps
+
+if TYPE_CHECKING:
+    from psqlmodel.core.channel import AsyncSessionChannel, SessionChannel
+    from psqlmodel.core.guard import Guard
+    from psqlmodel.core.workspace import Workspace
+
+
+class Policy:
+    """How a session ends: `auto_commit` and `auto_rollback` at the end of its block, `atomic` at a commit."""
+
+    __slots__ = ("atomic", "auto_commit", "auto_rollback")
+
+    def __init__(self, *, auto_commit: bool, auto_rollback: bool, atomic: bool) -> None:
+        self.auto_commit = auto_commit
+        self.auto_rollback = auto_rollback
+        self.atomic = atomic
+
+
+def commit(workspace: Workspace, guard: Guard, policy: Policy) -> Steps[None]:
+    """Commit; an atomic session is closed by it."""
+    yield from transaction.commit(workspace)
+    if policy.atomic:
+        yield from close(workspace, guard)
+
+
+def leave(workspace: Workspace, guard: Guard, policy: Policy, error: BaseException | None) -> Steps[None]:
+    """End the session's block: commit, roll back, or leave the transaction to the caller, as the policy says.
+
+    An error of the block is never masked by one of the rollback. Changes that nobody committed are named by a warning.
+    """
+    if guard.closed:
+        return
+    if error is None and policy.auto_commit:
+        try:
+            yield from transaction.commit(workspace)
+        finally:
+            yield from close(workspace, guard)
+    elif error is None:
+        _warn_of_losses(workspace)
+        yield from close(workspace, guard)
+    elif policy.auto_rollback:
+        try:
+            yield from close(workspace, guard)
+        except DatabaseError as masked:
+            error.add_note(f"rolling back failed too: {masked}")
+
+
+def close(workspace: Workspace, guard: Guard) -> Steps[None]:
+    """Roll back what is open and let all objects go; they stay readable."""
+    if guard.closed:
+        return
+    guard.closed = True
+    try:
+        yield from transaction.rollback(workspace)
+    finally:
+        workspace.unit.close()
+
+
+def check_engine(engine: object, kind: type, message: str) -> None:
+    """Refuse an engine of the other kind with `EngineKindError`."""
+    if not isinstance(engine, kind):
+        raise EngineKindError(f"{message} (got {type(engine).__name__})")
+
+
+def abandon(guard: Guard | None, channel: SessionChannel | AsyncSessionChannel | None) -> None:
+    """Throw away the connection of a session that nobody closed and nobody can close any more."""
+    if guard is None or channel is None or guard.closed or not channel.connected:
+        return
+    guard.closed = True
+    warnings.warn(
+        f"a {guard.kind} was dropped with an open transaction, which is rolled back; use it in a with block or call "
+        "close()",
+        ResourceWarning,
+        stacklevel=2,
+    )
+    channel.abandon()
+
+
+def _warn_of_losses(workspace: Workspace) -> None:
+    pending = workspace.unit.pending()
+    if workspace.transaction.worked:
+        pending.append("what was flushed or executed in the transaction")
+    if pending:
+        warnings.warn(
+            f"the session ended without commit(), and these changes are lost: {', '.join(pending)}; call "
+            "session.commit(), or session.rollback() if that is meant",
+            UncommittedChangesWarning,
+            stacklevel=_stack_level(),
+        )
+
+
+def _stack_level() -> int:
+    """Return how far up the program is that ended the session."""
+    import sys
+
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("psqlmodel."):
+        frame, level = frame.f_back, level + 1
+    return level

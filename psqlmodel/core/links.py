@@ -1,0 +1,133 @@
+"""Links: the rows of many-to-many tables, and what the deletion of objects means for those that refer to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from psqlmodel.core import sql
+from psqlmodel.core.collect import Link, dumped_column, outgoing
+from psqlmodel.core.sending import send
+from psqlmodel.core.transaction import within
+from psqlmodel.model.constraints import ForeignKey
+from psqlmodel.model.mapper import Mapper
+from psqlmodel.model.relations import RelationInfo
+from psqlmodel.model.resolution import refers_to, remote_columns
+from psqlmodel.steps import Statement, Steps
+
+if TYPE_CHECKING:
+    from psqlmodel.core.workspace import Workspace
+
+
+def link(workspace: Workspace, pairs: Iterable[Link]) -> Steps[None]:
+    """Write the rows of pairs that were linked: one statement for each link table."""
+    for relation, members in _by_relation(pairs).items():
+        columns, args = yield from _columns(workspace, relation, members)
+        text = sql.insert_many(_table(relation), columns, [], [], [])
+        yield from send(workspace, relation.mapper, [pair.ours for pair in members], Statement(text, args, purpose="flush"))
+
+
+def unlink(workspace: Workspace, pairs: Iterable[Link]) -> Steps[None]:
+    """Delete the rows of pairs that were unlinked; one that is gone already is what was wanted."""
+    for relation, members in _by_relation(pairs).items():
+        columns, args = yield from _columns(workspace, relation, members)
+        statement = Statement(sql.delete(_table(relation), columns), args, purpose="flush")
+        yield from send(workspace, relation.mapper, [pair.ours for pair in members], statement)
+
+
+def unlink_deleted(workspace: Workspace, mapper: Mapper, objects: Sequence[Any]) -> Steps[None]:
+    """Delete the link rows of objects that are about to be deleted, whether the lists are loaded or not."""
+    for relation in mapper.relations.values():
+        if relation.declared.secondary is None:
+            continue
+        _, ours, _ = relation.secondary
+        yield from _know(workspace, relation)
+        types = [workspace.catalog.type_of(column) for column in ours]
+        args = [
+            dumped_column(mapper, key, type_, [obj.__dict__[key.key] for obj in objects])
+            for key, type_ in zip(relation.local, types, strict=True)
+        ]
+        statement = Statement(sql.delete(_table(relation), sql.named(ours, types)), args, purpose="flush")
+        yield from send(workspace, mapper, objects, statement)
+
+
+def _by_relation(pairs: Iterable[Link]) -> dict[RelationInfo, list[Link]]:
+    found: dict[RelationInfo, list[Link]] = {}
+    for pair in pairs:
+        found.setdefault(pair.relation, []).append(pair)
+    return found
+
+
+def _table(relation: RelationInfo) -> str:
+    return relation.link_table or ""
+
+
+def _know(workspace: Workspace, relation: RelationInfo) -> Steps[None]:
+    """Make sure that the catalog knows the link table."""
+    source = getattr(relation.secondary[0], "__source__", relation.secondary[0])
+    if workspace.catalog.missing([source]):
+        yield from within(workspace, workspace.catalog.ensure([source]))
+
+
+def _columns(
+    workspace: Workspace, relation: RelationInfo, pairs: Sequence[Link]
+) -> Steps[tuple[list[sql.TypedColumn], list[Any]]]:
+    """Return the key columns of the link table and an array of values for each."""
+    yield from _know(workspace, relation)
+    _, ours, theirs = relation.secondary
+    near, far = [pair.ours for pair in pairs], [pair.theirs for pair in pairs]
+    typed, args = [], []
+    sides = ((relation.mapper, ours, relation.local, near), (relation.target, theirs, relation.remote, far))
+    for mapper, columns, keys, objects in sides:
+        for column, key in zip(columns, keys, strict=True):
+            type_ = workspace.catalog.type_of(column)
+            typed += sql.named([column], [type_])
+            args.append(dumped_column(mapper, key, type_, [obj.__dict__[key.key] for obj in objects]))
+    return typed, args
+
+
+# --- what a deletion means for others ----------------------------------------------------------------------------------
+
+
+class KeyTo:
+    """A foreign key from one class to another: its columns, what they hold, what deletion does, the relation on it."""
+
+    __slots__ = ("local", "on_delete", "relations", "remote")
+
+    def __init__(self, child: Mapper, key: ForeignKey, parent: Mapper) -> None:
+        self.local = tuple(child.column(name).key for name in key.columns)
+        self.remote = tuple(column.key for column in remote_columns(parent, key))
+        self.on_delete = key.on_delete
+        self.relations = [r.key for r in outgoing(child) if r.local_keys == self.local]
+
+
+def keys_to(child: Mapper, parent: Mapper) -> list[KeyTo]:
+    """Return the foreign keys of `child` that lead to `parent` and that deletion follows."""
+    keys = [KeyTo(child, key, parent) for key in child.foreign_keys if refers_to(child, key, parent)]
+    return [key for key in keys if key.on_delete in ("CASCADE", "SET NULL")]
+
+
+def nullify(workspace: Workspace, obj: Any, key: KeyTo) -> None:
+    """Show in a loaded object that the database set its foreign key to NULL."""
+    values = obj.__dict__
+    workspace.unit.undo.updated(obj, {name: values.get(name) for name in key.local})
+    for name in key.local:
+        values[name] = None
+    for name in key.relations:
+        values.pop(name, None)
+
+
+def leave_lists(obj: Any) -> None:
+    """Take a deleted object off the loaded lists of the objects that it belonged to."""
+    for relation in type(obj).__mapper__.all_relations():
+        back = relation.back
+        if back is None:
+            continue
+        value = relation.loaded(obj)
+        if relation.declared.secondary is not None:
+            for other in value if isinstance(value, list) else ():
+                back.drop_loaded(other, obj)
+        elif relation.outgoing:
+            parent = value if value.__class__ is relation.target.cls else relation.from_identity(obj)
+            if parent.__class__ is relation.target.cls:
+                back.drop_loaded(parent, obj)
