@@ -8,7 +8,6 @@ It must not decide what is done with the types.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -55,6 +54,19 @@ class _Table:
         self.generated: set[str] = set()
 
 
+class _Known:
+    """What has been read since the last invalidation, which puts a new one in its place.
+
+    So needs no lock: what was read before an invalidation lands in the old one and is gone with it.
+    """
+
+    __slots__ = ("tables", "types")
+
+    def __init__(self) -> None:
+        self.tables: dict[Key, _Table] = {}
+        self.types: dict[tuple[Key, str | None, PgType[Any]], PgType[Any]] = {}
+
+
 _UNKNOWN = _Table()
 
 
@@ -65,10 +77,7 @@ class Catalog:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._tables: dict[Key, _Table] = {}
-        self._types: dict[tuple[Key, str | None, PgType[Any]], PgType[Any]] = {}
-        self._generation = 0
+        self._known = _Known()
 
     def ensure(self, tables: Iterable[Mapper | TableSource]) -> Steps[None]:
         """Read the column types of those tables that are not known yet, in one statement.
@@ -80,14 +89,14 @@ class Catalog:
         missing = self.missing(tables)
         if not missing:
             return
-        generation = self._generation
+        known = self._known
         names = [qualified(name, schema) for schema, name in missing]
         rows = yield Statement(_COLUMNS_AND_TYPES, [names], purpose="catalog")
-        self._remember(generation, _by_table(missing, rows.data))
+        known.tables.update(_by_table(missing, rows.data))
 
     def missing(self, tables: Iterable[Mapper | TableSource]) -> list[Key]:
         """Return the keys (schema, name) of those tables that are not known yet."""
-        known = self._tables
+        known = self._known.tables
         keys = dict.fromkeys(_key(table) for table in tables)
         return [key for key in keys if key not in known]
 
@@ -103,42 +112,34 @@ class Catalog:
         if not isinstance(source, TableSource):
             return declared
         key = ((source.schema, source.name), origin.name, declared)
-        return self._types.get(key) or self._resolve(key)
+        known = self._known
+        return known.types.get(key) or _resolve(known, key)
 
     def actual(self, table: Mapper | TableSource) -> Mapping[str, PgType[Any]]:
         """Return the database's types by column name, of all columns; nothing for an unknown table."""
-        return MappingProxyType(self._tables.get(_key(table), _UNKNOWN).types)
+        return MappingProxyType(self._known.tables.get(_key(table), _UNKNOWN).types)
 
     def makers(self, table: Mapper | TableSource) -> Mapping[str, str]:
         """Return the SQL expressions that make the defaults, identities included, by column name."""
-        return MappingProxyType(self._tables.get(_key(table), _UNKNOWN).makers)
+        return MappingProxyType(self._known.tables.get(_key(table), _UNKNOWN).makers)
 
     def generated(self, table: Mapper | TableSource) -> frozenset[str]:
         """Return the names of the columns that the database computes from others."""
-        return frozenset(self._tables.get(_key(table), _UNKNOWN).generated)
+        return frozenset(self._known.tables.get(_key(table), _UNKNOWN).generated)
 
     def invalidate(self) -> None:
         """Forget everything, because tables may have changed: it is read again when it is needed."""
-        with self._lock:
-            self._generation += 1
-            self._tables = {}
-            self._types = {}
+        self._known = _Known()
 
-    def _remember(self, generation: int, found: dict[Key, _Table]) -> None:
-        with self._lock:
-            if generation == self._generation:  # else it was read before the change that made it invalid
-                self._tables.update(found)
 
-    def _resolve(self, key: tuple[Key, str | None, PgType[Any]]) -> PgType[Any]:
-        table, name, declared = key
-        with self._lock:
-            known = self._tables.get(table)
-            if known is None:
-                return declared
-            actual = known.types.get(name or "")
-            resolved = declared if actual is None else resolve(declared, actual)
-            self._types[key] = resolved
-            return resolved
+def _resolve(known: _Known, key: tuple[Key, str | None, PgType[Any]]) -> PgType[Any]:
+    table, name, declared = key
+    columns = known.tables.get(table)
+    if columns is None:
+        return declared
+    actual = columns.types.get(name or "")
+    resolved = known.types[key] = declared if actual is None else resolve(declared, actual)
+    return resolved
 
 
 def _key(table: Mapper | TableSource) -> Key:
@@ -155,7 +156,7 @@ def _by_table(keys: Sequence[Key], rows: Sequence[Sequence[Any]]) -> dict[Key, _
             continue
         if oid not in made:
             made[oid] = _type(types[oid])
-        table = found.setdefault(keys[number - 1], _Table())
+        table = found.setdefault(keys[int(number) - 1], _Table())
         table.types[name] = made[oid]
         if maker is not None:
             table.makers[name] = maker
