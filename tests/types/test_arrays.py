@@ -79,9 +79,7 @@ def test_parsing(literal, values):
     assert parse_array(literal) == values
 
 
-@pytest.mark.parametrize(
-    "literal", ["", "1,2", "{", "}", "{1", '{"a}', "{{1}", "{1}}", "[0:1]", '{"a"b"}', '{"\\']
-)
+@pytest.mark.parametrize("literal", ["", "1,2", "{", "}", "{1", '{"a}', "{{1}", "{1}}", "[0:1]", '{"a"b"}', '{"\\'])
 def test_malformed_literals_are_refused(literal):
     with pytest.raises(InvalidValueError, match="no array literal"):
         parse_array(literal)

@@ -146,9 +146,7 @@ def test_from_catalog():
     moods = from_catalog("_mood", "app", 50004, element=mood)
     assert (moods.name, moods.cast) == ('"app"."mood"[]', '::"app"."mood"[]')
     assert moods.load("{ok}") == ["ok"]
-    assert from_catalog("floatrange", "public", 50005, kind="r", element=types.double).load("[1,2)") == Range(
-        1.0, 2.0
-    )
+    assert from_catalog("floatrange", "public", 50005, kind="r", element=types.double).load("[1,2)") == Range(1.0, 2.0)
     assert from_catalog("fm", "public", 50006, kind="m", element=types.double).load("{[1,2)}") == Multirange(
         [Range(1.0, 2.0)]
     )
@@ -223,9 +221,7 @@ def test_loaders():
     assert loader(guess(dict), 999_999)('"a"=>NULL') == {"a": None}
     assert loader(guess(dict), 999_999)('{"a":1}') == {"a": 1}
     assert loader(types.hstore, 999_999)('"a"=>"b"') == {"a": "b"}
-    assert loader(types.tstzrange, 3910)('["2026-01-01 00:00:00+00",)') == Range(
-        datetime(2026, 1, 1, tzinfo=UTC)
-    )
+    assert loader(types.tstzrange, 3910)('["2026-01-01 00:00:00+00",)') == Range(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def test_guesses_convert_as_the_type_does():

@@ -151,9 +151,7 @@ def test_wrong_ranges_are_refused():
         Multirange([(1, 2)])
 
 
-@pytest.mark.parametrize(
-    "value", [(1, 2), "[1,2)", Multirange(), Range("a", "b"), Range(1.0, 2.0), Range(0, 2**31)]
-)
+@pytest.mark.parametrize("value", [(1, 2), "[1,2)", Multirange(), Range("a", "b"), Range(1.0, 2.0), Range(0, 2**31)])
 def test_refused_by_int4range(value):
     with pytest.raises(InvalidValueError):
         types.int4range.dump(value)

@@ -140,9 +140,7 @@ def test_transport(cursor, pg_type, value):
 
 def test_oids(cursor):
     for oid, pg_type in _BY_OID.items():
-        cursor.execute(
-            "SELECT %s::text::regtype::oid::int8, typdelim FROM pg_type WHERE oid = %s", (pg_type.name, oid)
-        )
+        cursor.execute("SELECT %s::text::regtype::oid::int8, typdelim FROM pg_type WHERE oid = %s", (pg_type.name, oid))
         found, delimiter = cursor.fetchone()
         # bit without a length is bit(1) in DDL; its OID is the same.
         assert found == oid, pg_type.name
@@ -179,9 +177,7 @@ def test_casts_do_not_cut_silently(cursor, pg_type, value):
     cursor.execute(f"CREATE TEMP TABLE t (a {pg_type.name})")
     try:
         with pytest.raises(psycopg2.DataError):
-            cursor.execute(
-                f"INSERT INTO t SELECT v{pg_type.cast} FROM unnest(%s::text[]) AS u(v)", ([value],)
-            )
+            cursor.execute(f"INSERT INTO t SELECT v{pg_type.cast} FROM unnest(%s::text[]) AS u(v)", ([value],))
     finally:
         cursor.execute("DROP TABLE t")
 
