@@ -18,6 +18,7 @@ from psqlmodel.types import PgType
 if TYPE_CHECKING:
     from psqlmodel.core.unitofwork import UnitOfWork
 
+
 class Changes:
     """What one flush writes.
 

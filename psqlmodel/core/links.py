@@ -24,7 +24,9 @@ def link(workspace: Workspace, pairs: Iterable[Link]) -> Steps[None]:
     for relation, members in _by_relation(pairs).items():
         columns, args = yield from _columns(workspace, relation, members)
         text = sql.insert_many(_table(relation), columns, [], [], [])
-        yield from send(workspace, relation.mapper, [pair.ours for pair in members], Statement(text, args, purpose="flush"))
+        yield from send(
+            workspace, relation.mapper, [pair.ours for pair in members], Statement(text, args, purpose="flush")
+        )
 
 
 def unlink(workspace: Workspace, pairs: Iterable[Link]) -> Steps[None]:

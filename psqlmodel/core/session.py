@@ -53,9 +53,7 @@ class _SessionBase:
     ) -> None:
         begin = begin_text(isolation=isolation, read_only=read_only, deferrable=deferrable)
         self.engine = engine
-        self._workspace = Workspace(
-            engine, engine.catalog, lazy=lazy, autoflush=autoflush, strict=strict, begin=begin
-        )
+        self._workspace = Workspace(engine, engine.catalog, lazy=lazy, autoflush=autoflush, strict=strict, begin=begin)
         self._guard = Guard(type(self).__name__)
         self._policy = Policy(auto_commit=auto_commit, auto_rollback=auto_rollback, atomic=atomic)
         self._token: Any = None
@@ -134,7 +132,9 @@ class Session(_SessionBase):
         read_only: bool = False,
         deferrable: bool = False,
     ) -> None:
-        lifecycle.check_engine(engine, Engine, "Session needs a synchronous engine, create_engine(dsn); or AsyncSession")
+        lifecycle.check_engine(
+            engine, Engine, "Session needs a synchronous engine, create_engine(dsn); or AsyncSession"
+        )
         self._channel = SessionChannel(engine)
         self._prepare(
             engine,
@@ -173,18 +173,18 @@ class Session(_SessionBase):
 
             session.add(User(name="Ada"))
         """
-        self._now(self._workspace.unit.add, model)
+        _ = self._now(self._workspace.unit.add, model)
 
     def add_all(self, models: Iterable[Any]) -> None:
         """Register several objects; none is registered if one of them can't be."""
-        self._now(self._workspace.unit.add_all, models)
+        _ = self._now(self._workspace.unit.add_all, models)
 
     def delete(self, model: Any) -> None:
         """Register an object for deletion at the next flush.
 
         Raises `ObjectStateError` for an object that has no row.
         """
-        self._now(self._workspace.unit.delete, model)
+        _ = self._now(self._workspace.unit.delete, model)
 
     def flush(self) -> None:
         """Send pending changes without committing: generated keys and defaults are on the objects afterwards.
@@ -227,7 +227,8 @@ class Session(_SessionBase):
 
             user = session.get(User, 1)
         """
-        return self._run(loading.get(self._workspace, model, pk))
+        found: M | None = self._run(loading.get(self._workspace, model, pk))
+        return found
 
     def exec(self, query: Any, params: Any = None) -> QueryResult[Any]:
         """Execute a query or SQL text and return its result.
@@ -284,7 +285,6 @@ class Session(_SessionBase):
     ) -> None:
         SessionManager.pop(self._token)
         self._end(lifecycle.leave(self._workspace, self._guard, self._policy, error))
-
 
 
 def _load_now(workspace: Workspace, guard: Guard, channel: SessionChannel, obj: Any, key: str) -> Any:

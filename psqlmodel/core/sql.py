@@ -51,7 +51,7 @@ def insert_many(
     selected = [*(f"{expression} AS {name}" for name, expression in made), *_aliased(columns), "d.ord"]
     targets = ", ".join([*made_names, *given])
     override = " OVERRIDING SYSTEM VALUE" if made else ""
-    back = [name for name in dict.fromkeys([*keys, *returning])]
+    back = list(dict.fromkeys([*keys, *returning]))
     join = " AND ".join(f"i.{key} = r.{key}" for key in keys)
     wanted = ", ".join(["r.ord", *(f"r.{name}" for name in made_names), *(f"i.{name}" for name in returning)])
     return (
@@ -84,8 +84,7 @@ def update_many(
     where = _keys_equal(keys, len(columns) + 1)
     back = f" RETURNING d.ord, {', '.join(f't.{name}' for name in returning)}" if returning else ""
     return (
-        f"UPDATE {table} AS t SET {sets} FROM unnest({arrays}) WITH ORDINALITY AS d({fields}, ord) "
-        f"WHERE {where}{back}"
+        f"UPDATE {table} AS t SET {sets} FROM unnest({arrays}) WITH ORDINALITY AS d({fields}, ord) WHERE {where}{back}"
     )
 
 
@@ -101,8 +100,7 @@ def delete(table: str, keys: Sequence[TypedColumn]) -> str:
 def missing_rows(table: str, keys: Sequence[TypedColumn]) -> str:
     """Return the query for the ordinals (from 1) of the keys that have no row: an array per key column."""
     return (
-        f"SELECT d.ord FROM {_unnest(keys)} WHERE NOT EXISTS "
-        f"(SELECT 1 FROM {table} AS t WHERE {_keys_equal(keys, 1)})"
+        f"SELECT d.ord FROM {_unnest(keys)} WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {_keys_equal(keys, 1)})"
     )
 
 

@@ -68,10 +68,6 @@ class UnitOfWork:
         self._batches.add(made)
         return made
 
-    def batch(self, mapper: Mapper) -> Batch:
-        """Return a state for the objects of one class that one result brings."""
-        return Batch(self, mapper)
-
     def track(self, obj: Any, state: State) -> None:
         """Hold an object that was given a state of its own."""
         if state.status == PERSISTENT:

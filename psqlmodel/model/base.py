@@ -15,8 +15,8 @@ from psqlmodel.model.constraints import Constraint, Index
 from psqlmodel.model.declaration import declared_fields, make_attributes
 from psqlmodel.model.fields import Column
 from psqlmodel.model.mapper import Mapper, registry
-from psqlmodel.model.relations import RelationInfo
 from psqlmodel.model.naming import did_you_mean
+from psqlmodel.model.relations import RelationInfo
 from psqlmodel.model.state import TRANSIENT, UNSET, Clean, Instance, State, missing, raw_name, set_state
 from psqlmodel.query.expression import TableSource
 
@@ -38,7 +38,7 @@ class ModelMeta(type):
         mapper = cls.__dict__.get("__mapper__")
         if mapper is None:
             raise AttributeError(
-                f"{cls.__name__} has no attribute {key!r}: it is not mapped; put @table(\"name\") above the class"
+                f'{cls.__name__} has no attribute {key!r}: it is not mapped; put @table("name") above the class'
                 if key in cls.__fields__ or key == "__mapper__"
                 else f"{cls.__name__} has no attribute {key!r}"
             )

@@ -61,11 +61,11 @@ class RelationList(list[Any]):
         position = index.__index__()
         self[position:position] = (item,)
 
-    def __iadd__(self, items: Iterable[Any]) -> RelationList:  # type: ignore[override,misc]
+    def __iadd__(self, items: Iterable[Any]) -> RelationList:  # type: ignore[misc]
         self.extend(items)
         return self
 
-    def __imul__(self, count: SupportsIndex) -> RelationList:  # type: ignore[override]
+    def __imul__(self, count: SupportsIndex) -> RelationList:
         raise TypeError(f"{self.relation!r} can't hold an object twice")
 
     def remove(self, item: Any) -> None:
@@ -84,7 +84,7 @@ class RelationList(list[Any]):
         del kept[index]
         self._become(kept)
 
-    def __setitem__(self, index: SupportsIndex | slice, value: Any) -> None:  # type: ignore[override]
+    def __setitem__(self, index: SupportsIndex | slice, value: Any) -> None:
         wanted = list(self)
         if isinstance(index, slice):
             wanted[index] = list(value)

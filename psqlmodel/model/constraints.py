@@ -182,9 +182,7 @@ class ForeignKey:
             name=name,
         )
         if self.columns and self.remote and len(self.columns) != len(self.remote):
-            raise MappingError(
-                f"ForeignKey to {table!r} pairs {len(self.columns)} columns with {len(self.remote)}"
-            )
+            raise MappingError(f"ForeignKey to {table!r} pairs {len(self.columns)} columns with {len(self.remote)}")
 
 
 Constraint: TypeAlias = Unique | Check | Exclude | ForeignKey

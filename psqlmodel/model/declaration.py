@@ -43,9 +43,7 @@ class _Names(dict[str, Any]):
         return ForwardRef(name)
 
 
-def declared_fields(
-    owner: str, namespace: dict[str, Any], frame: FrameType
-) -> tuple[dict[str, Field], dict[str, Any]]:
+def declared_fields(owner: str, namespace: dict[str, Any], frame: FrameType) -> tuple[dict[str, Field], dict[str, Any]]:
     """Split the namespace of a model class into its fields and what remains of it.
 
     Raises `MappingError` for a field that can't be one.
@@ -77,7 +75,7 @@ def _field(owner: str, key: str, value: Any, annotation: Any, names: _Names, *, 
         return Field(value, UNSET) if isinstance(value, Column | Relation) else None
     found = _evaluate(annotation, names)
     if isinstance(found, FieldAnnotation):
-        declared = value if isinstance(value, found.field) else found.field(**_as_default(found.field, value))
+        declared: Any = value if isinstance(value, found.field) else found.field(**_as_default(found.field, value))
         return Field(declared, _evaluate(found.item, names))
     if isinstance(value, Column | Relation):
         return Field(value, found)
@@ -129,7 +127,9 @@ def make_attributes(
     if twice:
         raise MappingError(f"{cls.__name__}: several attributes are mapped to the column {sorted(twice)[0]!r}")
     if not attributes:
-        raise MappingError(f"{cls.__name__} has no columns: declare one such as id: Column[int] = Column(primary_key=True)")
+        raise MappingError(
+            f"{cls.__name__} has no columns: declare one such as id: Column[int] = Column(primary_key=True)"
+        )
     return attributes, declared, relations
 
 

@@ -141,6 +141,12 @@ class Column(ColumnExpression[T]):
             bound.foreign_key = held_by(self.foreign_key, (self.name or key,))
         return bound
 
+    @property
+    def pg_type(self) -> PgType[Any]:
+        """The type of a bound column, as the model knows it."""
+        assert self.type is not None
+        return self.type
+
     def has_default(self) -> bool:
         """Tell whether an instance made without a value gets one here, not in the database."""
         return self.default is not UNSET or self.default_factory is not None

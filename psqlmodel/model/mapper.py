@@ -54,7 +54,7 @@ class Mapper:
         self.links_of_column = frozenset(
             self.by_name[name].key for key in self.foreign_keys for name in key.columns if name in self.by_name
         )
-        self.mutable = frozenset(c.key for c in self.columns if c.type.mutable)
+        self.mutable = frozenset(key for key, column in attributes.items() if column.pg_type.mutable)
         self.defaults = tuple(c for c in self.columns if c.has_default())
         self.relations: dict[str, RelationInfo] = {}
         self.hidden: dict[str, RelationInfo] = {}
@@ -116,7 +116,9 @@ class Mapper:
 
     def write_other(self, obj: PSQLModel, key: str, value: Any) -> None:
         """Write an attribute that is not mapped: allowed if it is private or known to the class, else an error."""
-        if key.startswith("_") or any(key in vars(c) or key in vars(c).get("__annotations__", ()) for c in type(obj).__mro__):
+        if key.startswith("_") or any(
+            key in vars(c) or key in vars(c).get("__annotations__", ()) for c in type(obj).__mro__
+        ):
             object.__setattr__(obj, key, value)
         else:
             raise AttributeError(self.no_attribute(key))
@@ -126,7 +128,7 @@ class Mapper:
         if key in self.relations:
             value: Any = self.relations[key].wrap(obj, wire)
         else:
-            load = self.attributes[key].type.load
+            load = self.attributes[key].pg_type.load
             value = load(wire) if load is not None else wire
             if value is wire and isinstance(value, list):
                 value = _copied(value)
@@ -171,7 +173,7 @@ def mapper_of(entity: Any) -> Mapper:
     if isinstance(mapper, Mapper):
         return mapper
     raise NotMappedError(
-        f"{cls.__name__} is not a mapped model: it needs PSQLModel as its base and @table(\"name\") above the class"
+        f'{cls.__name__} is not a mapped model: it needs PSQLModel as its base and @table("name") above the class'
     )
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from psqlmodel.errors import ObjectStateError, RelationError
+from psqlmodel.errors import ObjectStateError
 from psqlmodel.model.collections import RelationList
 from psqlmodel.model.path import RelationPath
-from psqlmodel.model.resolution import Resolution, resolve
+from psqlmodel.model.resolution import Resolution, find_back, resolve
 from psqlmodel.model.state import PENDING, TRANSIENT, UNSET, Raw, missing, raw_name
 
 if TYPE_CHECKING:
@@ -53,11 +53,9 @@ class RelationInfo(RelationPath):
     @property
     def back(self) -> RelationInfo | None:
         """The relation in the opposite direction; for a to-many one over a foreign key there always is one."""
-        found: RelationInfo | None = self.__dict__.get("_back", UNSET)
-        if found is UNSET:
-            from psqlmodel.model.resolution import find_back
-
-            found = self.__dict__["_back"] = find_back(self)
+        if "_back" not in self.__dict__:
+            self.__dict__["_back"] = find_back(self)
+        found: RelationInfo | None = self.__dict__["_back"]
         return found
 
     @property
@@ -249,24 +247,26 @@ class RelationInfo(RelationPath):
         values = parent.__dict__
         is_new = parent._state is TRANSIENT or parent._state.status == PENDING
         if self.key in values or raw_name(self.key) in values or is_new:
-            value = values.get(self.key)
-            return value if value is not None else missing(parent, self.key)
+            value: RelationList | None = values.get(self.key)
+            return missing(parent, self.key) if value is None else value
         return None
 
     # --- queries -------------------------------------------------------------------------------------------------
 
-    def join_path(self, left: Any) -> list[tuple[Any, Any]]:
-        """Return the joins that lead from the entity `left` to the target: pairs of entity and condition."""
+    def join_path(self, left: Any, right: Any = None) -> list[tuple[Any, Any]]:
+        """Return the joins that lead from the entity `left` to the target: pairs of entity and condition.
+
+        `right` is an alias of the target, where its table is in the query already.
+        """
+        target = self.target.cls if right is None else right
         if self.secondary is None:
-            return [(self.target.cls, self._equal(left, self.local, self.target.cls, self.remote))]
+            return [(target, self._equal(left, self.local, target, self.remote))]
         link, ours, theirs = self.secondary
         to_link = self._columns_equal(zip(self.local, ours, strict=True), left, None)
-        to_target = self._columns_equal(zip(self.remote, theirs, strict=True), self.target.cls, None)
-        return [(link, to_link), (self.target.cls, to_target)]
+        to_target = self._columns_equal(zip(self.remote, theirs, strict=True), target, None)
+        return [(link, to_link), (target, to_target)]
 
-    def _equal(
-        self, left: Any, ours: tuple[Column[Any], ...], right: Any, theirs: tuple[Column[Any], ...]
-    ) -> Any:
+    def _equal(self, left: Any, ours: tuple[Column[Any], ...], right: Any, theirs: tuple[Column[Any], ...]) -> Any:
         condition: Any = None
         for a, b in zip(ours, theirs, strict=True):
             term = getattr(left, a.key) == getattr(right, b.key)

@@ -144,8 +144,6 @@ def _keys_between(holder: Mapper, target: Mapper, wanted: tuple[str, ...]) -> li
 
 def refers_to(holder: Mapper, key: ForeignKey, target: Mapper) -> bool:
     """Tell whether a foreign key of `holder` leads to the table of `target`."""
-    if not isinstance(key.table, str):
-        return mapper_of(key.table) is target
     schema, _, table = key.table.rpartition(".")
     return table == target.table and (not schema or schema == (target.schema or "public"))
 
@@ -199,9 +197,7 @@ def _through(relation: RelationInfo, target: Mapper) -> Resolution:
     link = _link_mapper(relation, target)
     secondary = _modelled_link(relation, target, link) if link is not None else _named_link(relation, target)
     many = relation.declared.many is not False
-    return Resolution(
-        target, owner.primary_key, target.primary_key, many=many, outgoing=False, secondary=secondary
-    )
+    return Resolution(target, owner.primary_key, target.primary_key, many=many, outgoing=False, secondary=secondary)
 
 
 def _link_mapper(relation: RelationInfo, target: Mapper) -> Mapper | None:
@@ -259,13 +255,17 @@ def _named_link(relation: RelationInfo, target: Mapper) -> tuple[Any, Any, Any]:
     names = relation.declared.secondary_keys
     if names is None:
         if owner is target:
-            raise RelationError(f"{relation!r} leads to its own class: name both keys with secondary_keys=(ours, theirs)")
+            raise RelationError(
+                f"{relation!r} leads to its own class: name both keys with secondary_keys=(ours, theirs)"
+            )
         names = (_key_names(owner), _key_names(target))
-    sides = []
+    sides: list[tuple[Any, ...]] = []
     for end, side in zip((owner, target), names, strict=True):
         columns = (side,) if isinstance(side, str) else tuple(side)
         if len(columns) != len(end.primary_key):
-            raise RelationError(f"{relation!r}: the key of {end.name} has {len(end.primary_key)} columns; name them all")
+            raise RelationError(
+                f"{relation!r}: the key of {end.name} has {len(end.primary_key)} columns; name them all"
+            )
         sides.append(
             tuple(
                 ColumnExpression(source, name, name, key.type)
@@ -290,8 +290,10 @@ def find_back(relation: RelationInfo) -> RelationInfo | None:
     if named is not None:
         if named not in target.relations:
             raise RelationError(f"{relation!r}: back={named!r} is no relation of {target.name}")
-        return target.relations[named]
-    for other in target.relations.values():
+        declared: RelationInfo = target.relations[named]
+        return declared
+    others: list[RelationInfo] = list(target.relations.values())
+    for other in others:
         if other is not relation and _opposite(relation, other):
             return other
     if relation.secondary is None and not relation.outgoing:
@@ -327,7 +329,7 @@ def _hidden_link(relation: RelationInfo) -> RelationInfo:
     from psqlmodel.model.relations import RelationInfo
 
     key = "_link_" + "_".join(column.key for column in relation.remote)
-    hidden = relation.target.hidden.get(key)
+    hidden: RelationInfo | None = relation.target.hidden.get(key)
     if hidden is None:
         declared: Any = Relation(relation.mapper.cls, foreign_keys=[column.key for column in relation.remote])
         declared.many = False
