@@ -117,7 +117,7 @@ def _as_models(models: Any) -> tuple[type, ...]:
         return ()
     if isinstance(models, type) or not isinstance(models, Iterable):
         raise ConfigurationError("models must be a list of model classes: models=[User, Order]")
-    return tuple(cast(Iterable[Any], models))
+    return tuple(models)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
 def _as_paths(paths: Any) -> tuple[str, ...]:
@@ -129,4 +129,4 @@ def _as_paths(paths: Any) -> tuple[str, ...]:
         raise ConfigurationError(
             "models_path must be a module's name, a file or a folder, or a list of these"
         )
-    return tuple([str(path) for path in cast(Iterable[Any], paths)])
+    return tuple(map(str, paths))  # pyright: ignore[reportUnknownArgumentType]

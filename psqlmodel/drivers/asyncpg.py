@@ -70,9 +70,13 @@ _ROWLESS = frozenset(
 
 
 class _Prepared:
-    """A prepared statement with the shape of its rows and the OIDs of its parameters."""
+    """A prepared statement with the shape of its rows and the OIDs of its parameters.
 
-    __slots__ = ("fetch", "parameters", "shape", "statement")
+    `moments` are the positions of columns that may hold a timestamptz, which asyncpg reads as a naive
+    datetime where it is infinite.
+    """
+
+    __slots__ = ("fetch", "moments", "parameters", "shape", "statement")
 
     def __init__(self, statement: Any) -> None:
         self.statement = statement
@@ -81,18 +85,27 @@ class _Prepared:
         attributes = statement.get_attributes()
         names = tuple([attribute.name for attribute in attributes])
         self.shape = Shape(names, tuple([attribute.type.oid for attribute in attributes]))
+        self.moments = tuple([at for at, oid in enumerate(self.shape.oids) if oid in _WITH_TIMESTAMPTZ])
+
+    async def execute(self, args: Sequence[Any]) -> Rows:
+        """Execute it and return its rows."""
+        data = await self.fetch(*args)
+        if self.moments and data:
+            data = _with_zones(data, self.moments)
+        return Rows(data, self.shape, _count(self.statement.get_statusmsg()))
 
 
 class Connection:
     """One asyncpg connection; used by one task at a time, on the event loop that made it."""
 
-    __slots__ = ("_capacity", "_prepared", "_raw", "_rowless", "pid")
+    __slots__ = ("_capacity", "_counter", "_prepared", "_raw", "_rowless", "pid")
 
     def __init__(self, raw: Any, *, prepared_statements: bool = True) -> None:
         self._raw = raw
         self._capacity = PREPARED_STATEMENTS if prepared_statements else 0
         self._prepared: OrderedDict[str, _Prepared] = OrderedDict()
         self._rowless: dict[str, bool] = {}
+        self._counter = 0
         self.pid: int = raw.get_server_pid()
 
     @property
@@ -153,36 +166,33 @@ class Connection:
             if text != request.text:
                 return await self._statement(Statement(text, args, prepare=False, purpose=request.purpose))
         try:
-            data = await prepared.fetch(*args)
+            return await prepared.execute(args)
         except exceptions.InvalidCachedStatementError as error:
             return await self._again(request, error)
         except exceptions.OutdatedSchemaCacheError as error:
             return await self._again(request, error)
-        return Rows(data, prepared.shape, _count(prepared.statement.get_statusmsg()))
 
     async def _prepare(self, request: Statement) -> _Prepared:
         if not (request.prepare and self._capacity):
             return _Prepared(await self._raw.prepare(request.text, name=""))
-        prepared = _Prepared(await self._raw.prepare(request.text))
+        # The name is ours: without one, asyncpg (with its own cache off) prepares the unnamed statement. That
+        # is parsed anew at each use, and where a table has changed its rows are then read by the old codecs.
+        self._counter += 1
+        prepared = _Prepared(await self._raw.prepare(request.text, name=f"psqlmodel_{self._counter}"))
         self._prepared[request.text] = prepared
         if len(self._prepared) > self._capacity:
             self._prepared.popitem(last=False)  # asyncpg closes it on the server with the next one
         return prepared
 
     async def _again(self, request: Statement, error: Exception) -> Rows:
-        """Send it once more with a new plan: the table has changed. Inside a transaction that is not
-        possible.
-        """
+        """Send it once more with a new plan, because the table has changed; not possible in a transaction."""
         self._prepared.pop(request.text, None)
-        if request.prelude:
-            await self._raw.execute(
-                f"ROLLBACK;{request.prelude}"
-            )  # ours, and empty: it began with this statement
+        if request.prelude:  # the transaction is ours, and empty: it began with this statement
+            await self._raw.execute(f"ROLLBACK;{request.prelude}")
         elif self._raw.is_in_transaction():
             raise error
         prepared = await self._prepare(request)
-        data = await prepared.fetch(*request.args)
-        return Rows(data, prepared.shape, _count(prepared.statement.get_statusmsg()))
+        return await prepared.execute(request.args)
 
     def _is_rowless(self, request: Statement) -> bool:
         text = request.text
@@ -216,6 +226,35 @@ class Connection:
 def _count(status: str) -> int:
     tail = status.rpartition(" ")[2]
     return int(tail) if tail.isdigit() else 0
+
+
+_WITH_TIMESTAMPTZ = frozenset({1184, 1185})
+
+
+def _with_zones(data: Sequence[Any], positions: tuple[int, ...]) -> Sequence[Any]:
+    """Return the rows with each infinite timestamptz as an aware datetime; looking costs 70 ns a value."""
+    for position in positions:
+        if any(_lacks_zone(row[position]) for row in data):
+            data = [_mended(row, position) for row in data]
+    return data
+
+
+def _lacks_zone(value: Any) -> bool:
+    if type(value) is list:
+        return any(map(_lacks_zone, value))
+    return value is not None and value.tzinfo is None
+
+
+def _mended(row: Any, position: int) -> tuple[Any, ...]:
+    values = list(row)
+    values[position] = _zoned(values[position])
+    return tuple(values)
+
+
+def _zoned(value: Any) -> Any:
+    if type(value) is list:
+        return [_zoned(each) for each in value]
+    return value.replace(tzinfo=UTC) if _lacks_zone(value) else value
 
 
 async def _chunks(request: Copy) -> AsyncIterator[bytes]:
@@ -270,9 +309,9 @@ def adapt(text: str, args: Sequence[Any], oids: Sequence[int]) -> tuple[str, Seq
 
 _TEXT, _NUMERIC, _TIMESTAMP, _TIMESTAMPTZ = 25, 1700, 1114, 1184
 _CHARACTERS = frozenset({19, 25, 1042, 1043})
-_NOT_TEXT: dict[int, str] = {
-    oid: name for oid, (name, _) in wire.NATIVE.items() if oid not in _CHARACTERS
-} | {array: f"{name}[]" for name, array in (wire.NATIVE | wire.TEXTUAL).values() if array}
+_NOT_TEXT: dict[int, str] = {oid: name for oid, (name, _) in wire.NATIVE.items() if oid not in _CHARACTERS} | {
+    array: f"{name}[]" for name, array in (wire.NATIVE | wire.TEXTUAL).values() if array
+}
 
 
 def _literal(value: Any) -> tuple[str, Any]:
@@ -368,9 +407,7 @@ def _array_record(element: int, name: str, array: int) -> dict[str, Any]:
     }
 
 
-_ARRAYS = [
-    _array_record(oid, name, array) for oid, (name, array) in (wire.NATIVE | wire.TEXTUAL).items() if array
-]
+_ARRAYS = [_array_record(oid, name, array) for oid, (name, array) in (wire.NATIVE | wire.TEXTUAL).items() if array]
 _TEXT_TYPES = [(oid, name) for oid, (name, _) in wire.TEXTUAL.items()]
 
 
@@ -403,16 +440,12 @@ async def connect(
         raise connect_error(error) from error
     declare_text(raw, _TEXT_TYPES)
     # Binary float4 would be 1.10000002384…; its text is the shortest that means the same: 1.1.
-    raw._protocol.get_settings().add_python_codec(
-        700, "float4", "pg_catalog", (), "scalar", _float4, float, "text"
-    )
+    raw._protocol.get_settings().add_python_codec(700, "float4", "pg_catalog", (), "scalar", _float4, float, "text")
     raw._protocol.get_settings().register_data_types(_ARRAYS)
     connection = Connection(raw, prepared_statements=prepared_statements)
     if not prepared_statements:
         for name, value in (settings or {}).items():
-            await connection.execute(
-                Statement("SELECT set_config($1, $2, false)", (name, value), prepare=False)
-            )
+            await connection.execute(Statement("SELECT set_config($1, $2, false)", (name, value), prepare=False))
     return connection
 
 
@@ -449,9 +482,7 @@ def our_error(error: Exception, statement: str, lost: bool) -> DatabaseError | E
         return _server_error(error, statement)
     if isinstance(error, UnicodeError | exceptions.DataError):
         message = "an argument does not fit its parameter's type"
-        ours: DatabaseError = DataError(
-            f"{message} ({_argument(error)})", sqlstate="22000", statement=statement
-        )
+        ours: DatabaseError = DataError(f"{message} ({_argument(error)})", sqlstate="22000", statement=statement)
     elif lost or isinstance(error, OSError):
         ours = make_error("the connection to the server is lost", sqlstate=None, statement=statement)
     elif isinstance(error, exceptions.PostgresError):

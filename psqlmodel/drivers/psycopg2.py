@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, NoReturn
 from uuid import UUID
@@ -144,13 +144,11 @@ class Connection:
         return self._rows(plan)
 
     def _again(self, plan: _Plan, request: Statement, prelude: str, error: psycopg2.Error) -> Rows:
-        """Send it once more with a new plan: the table has changed. Inside a transaction that is not
-        possible.
-        """
-        self._forget(request.text)
+        """Send it once more with a new plan, because the table has changed; not possible in a transaction."""
         if prelude:
             self._cursor.execute("ROLLBACK")  # ours, and empty: it began with this statement
-        elif self.in_transaction:
+        self._forget(request.text)
+        if self.in_transaction:
             raise error
         return self._statement(request)
 
@@ -165,9 +163,7 @@ class Connection:
             if plan.name:  # a prepared statement never changes its columns
                 plan.shape = shape
         data = cursor.fetchall()
-        if (
-            len(data) > 1000
-        ):  # the cursor keeps the driver's buffer of the whole result until it is used again
+        if len(data) > 1000:  # the cursor keeps the driver's buffer of the whole result until it is used again
             self._cursor = self._raw.cursor()
         return Rows(data, shape, cursor.rowcount)
 
@@ -414,6 +410,24 @@ _SCALARS: dict[int, Any] = {
 }
 
 
+def _finite_or(caster: Any, greatest: Any, least: Any) -> Any:
+    """Return a caster that knows the infinities inside arrays, where psycopg2's own fails on them."""
+    infinities = {"infinity": greatest, "-infinity": least}
+
+    def cast(value: Any, cursor: Any) -> Any:
+        return infinities[value] if value in infinities else caster(value, cursor)
+
+    return extensions.new_type((), caster.name, cast)
+
+
+_MAX, _MIN = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
+_ELEMENTS: dict[int, Any] = {
+    1082: _finite_or(extensions.PYDATE, date.max, date.min),
+    1114: _finite_or(extensions.PYDATETIME, _MAX.replace(tzinfo=None), _MIN.replace(tzinfo=None)),
+    1184: _finite_or(extensions.PYDATETIMETZ, _MAX, _MIN),
+}
+
+
 def _make_casters() -> dict[int, Any]:
     casters: dict[int, Any] = {2278: extensions.new_type((2278,), "VOID", _cast_void)}
     for oid, (name, array) in (wire.NATIVE | wire.TEXTUAL).items():
@@ -421,7 +435,7 @@ def _make_casters() -> dict[int, Any]:
         if oid == wire.BOX:
             casters[array] = extensions.new_type((array,), "BOX[]", _cast_boxes)
         elif array:
-            casters[array] = extensions.new_array_type((array,), f"{name}[]", casters[oid])
+            casters[array] = extensions.new_array_type((array,), f"{name}[]", _ELEMENTS.get(oid, casters[oid]))
     return casters
 
 

@@ -13,7 +13,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from types import NoneType
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import UUID
 
 from psqlmodel.errors import InvalidValueError, MappingError, QueryError
@@ -78,15 +78,17 @@ def dump(value: Any) -> Any:
 
 def _annotation(value: Any) -> Any:
     """Return the annotation that says the type of a value; for a range it depends on its ends."""
-    kind = cast(Any, type(value))
-    if not issubclass(kind, Range | Multirange):
-        return kind
-    ranges: tuple[Any, ...] = (value,) if issubclass(kind, Range) else tuple(value)
+    kind: Any = type(value)
+    ranges: tuple[Any, ...] = (value,) if _is(value, Range) else tuple(value) if _is(value, Multirange) else ()
     for each in ranges:
         for end in (each.lower, each.upper):
             if end is not None:
                 return kind[type(end)]
-    return kind[int]
+    return kind[int] if _is(value, Range) or _is(value, Multirange) else kind
+
+
+def _is(value: Any, kind: type) -> bool:
+    return isinstance(value, kind)
 
 
 # --- texts --------------------------------------------------------------------------------------------------
