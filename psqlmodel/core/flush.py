@@ -202,8 +202,13 @@ def _now_deleted(workspace: Workspace, obj: Any) -> None:
 def _settle(workspace: Workspace, changes: Changes) -> None:
     """Make everything that was written clean: what the database has is what the objects say."""
     unit = workspace.unit
-    for objects in changes.new.values():
+    for mapper, objects in changes.new.items():
+        # What one of them lacks later is loaded for all that were written together.
+        batch = unit.batch(mapper) if mapper.relations and len(objects) > 1 else None
+        if batch is not None:
+            batch.bring(objects)
         for obj in objects:
+            obj._state.batch = batch
             unit.settle(obj, baseline(obj))
     for mapper, deleted in changes.deleted.items():
         for obj in deleted:

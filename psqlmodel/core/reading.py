@@ -1,8 +1,9 @@
-"""Reading: a query is compiled and sent, and its rows become objects and rows. Steps; the ground of loading and Include.
+"""Reading: a query is compiled and sent, and its rows become objects and rows. Steps; the ground of loading
+and Include.
 
 A row whose object the session has already does not make another one: the object takes the fresh values of the
-attributes that were not changed. Objects of a class without primary key (a view) are in no identity map: each row makes
-one, for reading only.
+attributes that were not changed. Objects of a class without primary key (a view) are in no identity map: each
+row makes one, for reading only.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def known_types(workspace: Workspace, columns: Iterable[ColumnExpression[Any]]) 
 
 
 def fetch(workspace: Workspace, query: Query[Any], *, purpose: str = "query") -> Steps[tuple[Compiled, Rows]]:
-    """Send a query and return how it was compiled and what came; pending changes to its tables are flushed first."""
+    """Send a query and return how it was compiled and what came; pending changes to its tables are flushed
+    first.
+    """
     compiled = yield from prepared(workspace, query)
     yield from autoflush(workspace, compiled.tables)
     rows = yield from execute(workspace, Statement(compiled.text, compiled.args, purpose=purpose))
@@ -75,7 +78,7 @@ def autoflush(workspace: Workspace, tables: frozenset[str]) -> Steps[None]:
         yield from unit.flush(workspace)
 
 
-# --- rows become objects -----------------------------------------------------------------------------------------------
+# --- rows become objects ------------------------------------------------------------------------------------
 
 
 def load_rows(workspace: Workspace, compiled: Compiled, rows: Rows) -> Loaded[Any]:
@@ -103,9 +106,7 @@ def load_output(workspace: Workspace, output: Output, rows: Rows) -> list[Any]:
     return [None if row[index] is None else convert(row[index]) for row in rows.data]
 
 
-def load_entity(
-    workspace: Workspace, output: EntityOutput, rows: Rows, *, optional: bool = False
-) -> list[Any]:
+def load_entity(workspace: Workspace, output: EntityOutput, rows: Rows, *, optional: bool = False) -> list[Any]:
     """Return the object of each row."""
     mapper: Mapper = output.entity.__mapper__
     key = (mapper, output.start, optional)  # the columns are those of the class
@@ -115,9 +116,7 @@ def load_entity(
     return _objects(workspace, mapper, load, rows.data)
 
 
-def load_columns(
-    workspace: Workspace, mapper: Mapper, columns: Sequence[Column[Any]], rows: Rows
-) -> list[Any]:
+def load_columns(workspace: Workspace, mapper: Mapper, columns: Sequence[Column[Any]], rows: Rows) -> list[Any]:
     """Return the objects of rows that have just these columns of one class."""
     key = (mapper, *(column.key for column in columns))
     load: Load | None = rows.shape.derived.get(key)
@@ -138,7 +137,7 @@ def _objects(workspace: Workspace, mapper: Mapper, load: Load, data: Sequence[An
     if len(data) > 1 and mapper.relations:
         batch = workspace.unit.batch(mapper)
         objects = _load(load, data, batch, known)
-        batch.members += [weakref.ref(obj) for obj in objects if obj is not None]
+        batch.bring(objects)
     else:
         objects = _load(load, data, workspace.unit.clean(mapper), known)
     workspace.identity.sweep_if_due(mapper)
@@ -152,7 +151,7 @@ def _load(load: Load, data: Sequence[Any], state: Any, known: dict[Any, Any]) ->
         return load(data, state, known)
 
 
-# --- rows of values ----------------------------------------------------------------------------------------------------
+# --- rows of values -----------------------------------------------------------------------------------------
 
 
 def _scalar_rows(make: Callable[[Any], Any], outputs: Sequence[Output], rows: Rows) -> list[Any]:

@@ -15,6 +15,7 @@ costs nothing. Nothing here sends a request: what is missing is asked of the uni
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from psqlmodel.errors import NotLoadedError
@@ -184,6 +185,10 @@ class Batch(Clean):
     def batch(self) -> Batch | None:
         """The result itself."""
         return self
+
+    def bring(self, objects: Iterable[Any]) -> None:
+        """Note the instances that came together; None among them is no instance."""
+        self.members += [weakref.ref(obj) for obj in objects if obj is not None]
 
 
 def _raw_or_unset(values: dict[str, Any], key: str) -> Any:
