@@ -1,9 +1,9 @@
 """SessionManager: the session that is current in a context, found without passing it on. Sends nothing.
 
-A session is current from entering its `with` block to leaving it, in the context (`contextvars`) that entered it: a
-task sees the sessions that were current when it was made, a new thread sees none, and a callback sees those of the
-context that it runs in. Sessions nest; sync and async ones are kept apart. Here is also what `Select(User).all()` does:
-it asks the innermost session of the context.
+A session is current from entering its `with` block to leaving it, in the context (`contextvars`) that entered
+it: a task sees the sessions that were current when it was made, a new thread sees none, and a callback sees
+those of the context that it runs in. Sessions nest; sync and async ones are kept apart. Here is also what
+`Select(User).all()` does: it asks the innermost session of the context.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ class SessionManager:
 
     @staticmethod
     def require_current() -> Session:
-        """Return the innermost open `Session` of this context; raise `NoActiveSessionError` where there is none."""
+        """Return the innermost open `Session` of this context; raise `NoActiveSessionError` where there is
+        none.
+        """
         entry = _open(asynchronous=False)
         if entry is None:
-            raise NoActiveSessionError(
-                _none("Session", "with Session(engine) as session: …", "require_current_async")
-            )
+            raise NoActiveSessionError(_none("Session", "with Session(engine) as session: …", "require_current_async"))
         session: Session = entry.session
         return session
 
@@ -78,7 +78,9 @@ class SessionManager:
 
     @staticmethod
     def push(session: Any) -> Entry:
-        """Make a session current in this context; `pop` of what is returned ends it. Sessions do this themselves."""
+        """Make a session current in this context; `pop` of what is returned ends it. Sessions do this
+        themselves.
+        """
         entry = Entry(session, _innermost.get())
         _ = _innermost.set(entry)
         return entry
@@ -87,8 +89,9 @@ class SessionManager:
     def pop(entry: Entry) -> None:
         """End a session's being current, in whatever context and order its block is left.
 
-        A block may be left in another context than it was entered in (a generator closed by the collector, an async
-        generator finished by the event loop): the entry is marked, so that no context finds it any more.
+        A block may be left in another context than it was entered in (a generator closed by the collector, an
+        async generator finished by the event loop): the entry is marked, so that no context finds it any
+        more.
         """
         entry.closed = True
         _ = _innermost.set(_living())

@@ -1,7 +1,8 @@
 """A pause of the cyclic garbage collector while many objects are made: it is half of the cost of making them.
 
-Nothing that a loader makes is a cycle, so nothing is missed. The pause is counted, so that loads in several threads
-share it, and what was found (a program may have disabled the collector itself) is restored, also after an error.
+Nothing that a loader makes is a cycle, so nothing is missed. The pause is counted, so that loads in several
+threads share it, and what was found (a program may have disabled the collector itself) is restored, also
+after an error.
 """
 
 from __future__ import annotations

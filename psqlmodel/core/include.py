@@ -1,9 +1,10 @@
-"""Include: relations loaded for many objects at once, one query for each, whatever the number of objects. Steps.
+"""Include: relations loaded for many objects at once, one query for each, whatever the number of objects.
+Steps.
 
 The keys of all parents travel in one array (`= ANY($1)`), or in one array per column of a composite key. Rows are
-matched with their parents by key. A to-one target that the session has needs no row; if nothing is missing there is no
-query. A relation that the program changed keeps what the program made of it. A path that is filtered or limited shows
-a part of the relation: it is attached as it was asked for.
+matched with their parents by key. A to-one target that the session has needs no row; if nothing is missing
+there is no query. A relation that the program changed keeps what the program made of it. A path that is
+filtered or limited shows a part of the relation: it is attached as it was asked for.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.path import RelationPath
 from psqlmodel.model.relations import RelationInfo
 from psqlmodel.model.state import UNSET
-from psqlmodel.query.expression import COMPARISON, ColumnExpression, Expression, Ordering
+from psqlmodel.query.expression import ColumnExpression, Expression, Ordering
 from psqlmodel.query.nodes import (
+    COMPARISON,
     DEFERRED,
     INHERITED,
     WINDOW,
@@ -40,13 +42,11 @@ if TYPE_CHECKING:
 KeyOf = Callable[[Any], Any]
 
 
-def include(
-    workspace: Workspace, mapper: Mapper, objects: Iterable[Any], paths: Sequence[Any]
-) -> Steps[None]:
+def include(workspace: Workspace, mapper: Mapper, objects: Iterable[Any], paths: Sequence[Any]) -> Steps[None]:
     """Load the relations that `paths` name for all objects of one class, and those below them.
 
-    Raises `QueryError` for a path that does not start at the class, or names a class that no relation, or more than
-    one, leads to.
+    Raises `QueryError` for a path that does not start at the class, or names a class that no relation, or
+    more than one, leads to.
     """
     merged = merged_paths(mapper, paths)
     parents = list({id(obj): obj for obj in objects if obj is not None}.values())
@@ -58,7 +58,7 @@ def include(
             yield from include(workspace, path.relation.target, found, path.includes)
 
 
-# --- paths -------------------------------------------------------------------------------------------------------------
+# --- paths --------------------------------------------------------------------------------------------------
 
 
 def merged_paths(mapper: Mapper, paths: Sequence[Any]) -> list[RelationPath]:
@@ -90,7 +90,7 @@ def path_from(mapper: Mapper, named: Any) -> RelationPath:
         if relation.mapper is not mapper and not issubclass(mapper.cls, relation.mapper.cls):
             raise QueryError(
                 f"{relation!r} can't be included here: the objects are {mapper.name}; "
-                f"deeper relations go inside the path: .Include(path.Include({relation!r})) or .ThenInclude({relation!r})"
+                "a deeper relation goes inside the path, .Include(path.Include(…)), or into .ThenInclude(…)"
             )
         return named
     target = getattr(named, "target", named)
@@ -101,9 +101,7 @@ def path_from(mapper: Mapper, named: Any) -> RelationPath:
 
 def _leading_to(mapper: Mapper, target: Any) -> RelationInfo:
     if not isinstance(target, type):
-        raise QueryError(
-            f"Include takes relations such as {mapper.name}.orders, or model classes, not {target!r}"
-        )
+        raise QueryError(f"Include takes relations such as {mapper.name}.orders, or model classes, not {target!r}")
     found = [relation for relation in mapper.relations.values() if relation.target.cls is target]
     if len(found) == 1:
         return found[0]
@@ -123,7 +121,7 @@ def _plain(path: RelationPath) -> bool:
     return not path.partial and not path.ordering
 
 
-# --- one relation ------------------------------------------------------------------------------------------------------
+# --- one relation -------------------------------------------------------------------------------------------
 
 
 def _load(workspace: Workspace, path: RelationPath, parents: list[Any]) -> Steps[list[Any]]:
@@ -142,7 +140,9 @@ def _load(workspace: Workspace, path: RelationPath, parents: list[Any]) -> Steps
 
 
 def _load_targets(workspace: Workspace, path: RelationPath, parents: list[Any]) -> Steps[list[Any]]:
-    """To-one: only what the session does not have is asked for; a key without a row (no constraint) gives None."""
+    """To-one: only what the session does not have is asked for; a key without a row (no constraint) gives
+    None.
+    """
     relation = path.relation
     known = _known_targets(workspace, path, parents)
     keys = keys_of([parent for parent in parents if id(parent) not in known], relation.local)
@@ -165,11 +165,7 @@ def _known_targets(workspace: Workspace, path: RelationPath, parents: list[Any])
     """Return the targets that need no row, by the id of the parent."""
     relation = path.relation
     known: dict[int, Any] = {}
-    lookup = (
-        relation.to_primary_key
-        and not path.partial
-        and not _spelled_otherwise(relation.local, relation.remote)
-    )
+    lookup = relation.to_primary_key and not path.partial and not _spelled_otherwise(relation.local, relation.remote)
     for parent in parents:
         key = relation.key_from(parent)
         if key is None:
@@ -218,9 +214,7 @@ def _through(workspace: Workspace, path: RelationPath, keys: Keys) -> Steps[dict
     return {key: list(group.values()) for key, group in groups.items()}
 
 
-def _attach(
-    relation: RelationInfo, parents: list[Any], key_of: KeyOf, groups: dict[Any, list[Any]]
-) -> list[Any]:
+def _attach(relation: RelationInfo, parents: list[Any], key_of: KeyOf, groups: dict[Any, list[Any]]) -> list[Any]:
     found: list[Any] = []
     for parent in parents:
         group = groups.get(key_of(parent), [])
@@ -229,7 +223,7 @@ def _attach(
     return found
 
 
-# --- the query of a relation -------------------------------------------------------------------------------------------
+# --- the query of a relation --------------------------------------------------------------------------------
 
 
 def _filtered(query: SelectQuery[Any], path: RelationPath) -> SelectQuery[Any]:
@@ -237,7 +231,9 @@ def _filtered(query: SelectQuery[Any], path: RelationPath) -> SelectQuery[Any]:
 
 
 def ordering_of(path: RelationPath) -> list[Any]:
-    """Return how the objects of a to-many relation are ordered: as the path or the relation says, then by key."""
+    """Return how the objects of a to-many relation are ordered: as the path or the relation says, then by
+    key.
+    """
     target, declared = path.relation.target, path.relation.declared.order_by
     ordering = list(path.ordering)
     if not ordering:
@@ -275,9 +271,8 @@ def _cut(text: str, args: list[Any], path: RelationPath) -> Statement:
     if path.limit is not None:
         args.append(first + path.limit)
         wanted += f' AND "_rank" <= ${len(args)}::int8'
-    return Statement(
-        f'SELECT * FROM (\n{text}\n) AS "_ranked" WHERE {wanted} ORDER BY "_rank"', args, purpose="load"
-    )
+    text = f'SELECT * FROM (\n{text}\n) AS "_ranked" WHERE {wanted} ORDER BY "_rank"'  # noqa: S608 (compiled text)
+    return Statement(text, args, purpose="load")
 
 
 def _rank(partition: Sequence[Any], ordering: Sequence[Any]) -> Expression[int]:
@@ -305,7 +300,7 @@ def _all_equal(left: Sequence[Any], right: Sequence[Any]) -> Any:
     return condition
 
 
-# --- keys --------------------------------------------------------------------------------------------------------------
+# --- keys ---------------------------------------------------------------------------------------------------
 
 
 class Keys:
@@ -334,7 +329,9 @@ def keys_of(parents: list[Any], columns: Sequence[Column[Any]]) -> Keys:
 
 
 def _key_function(columns: Sequence[Any], like: Sequence[Any]) -> KeyOf:
-    """Return the function from an object to its values of `columns`, spelled as the columns `like` spell them."""
+    """Return the function from an object to its values of `columns`, spelled as the columns `like` spell
+    them.
+    """
     read = attrgetter(*[column.key for column in columns])
     if not _spelled_otherwise(columns, like):
         return read
@@ -347,7 +344,9 @@ def _spelled_otherwise(columns: Sequence[Any], like: Sequence[Any]) -> bool:
 
 
 def _normal(columns: Sequence[Any], like: Sequence[Any]) -> Callable[[Any], Any]:
-    """Return what brings keys of one side to the spelling of the other, where models declare them differently."""
+    """Return what brings keys of one side to the spelling of the other, where models declare them
+    differently.
+    """
     if not _spelled_otherwise(columns, like):
         return _same
     loads = [_respelled(a, b) for a, b in zip(columns, like, strict=True)]

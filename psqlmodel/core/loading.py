@@ -1,7 +1,8 @@
-"""Loading: get by key, execute queries, refresh, and load what objects lack. Steps; objects come from the identity map.
+"""Loading: get by key, execute queries, refresh, and load what objects lack. Steps; objects come from the
+identity map.
 
-Objects that a builder `Update` or `Delete`, or raw SQL, changes in the database are not told: they take the new values
-when a query brings their rows, or by `refresh`.
+Objects that a builder `Update` or `Delete`, or raw SQL, changes in the database are not told: they take the
+new values when a query brings their rows, or by `refresh`.
 """
 
 from __future__ import annotations
@@ -46,14 +47,16 @@ _READING = frozenset({"SELECT", "VALUES", "TABLE", "SHOW", "EXPLAIN", "FETCH", "
 _WRITING = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
 
 
-# --- by key ------------------------------------------------------------------------------------------------------------
+# --- by key -------------------------------------------------------------------------------------------------
 
 
 def get(workspace: Workspace, model: Any, key: Any) -> Steps[Any]:
-    """Return the object of class `model` with this primary key, or None; one that the session has needs no statement.
+    """Return the object of class `model` with this primary key, or None; one that the session has needs no
+    statement.
 
-    `key` is a value; for a composite key a tuple in the order of the columns, or a dictionary by attribute. Raises
-    `NotMappedError`, `MissingPrimaryKeyError` for a key with None or of another length, `InvalidValueError`.
+    `key` is a value; for a composite key a tuple in the order of the columns, or a dictionary by attribute.
+    Raises `NotMappedError`, `MissingPrimaryKeyError` for a key with None or of another length,
+    `InvalidValueError`.
     """
     if not isinstance(model, type):
         raise NotMappedError(f"get takes a model class and a key, not {type(model).__name__} as its class")
@@ -73,7 +76,8 @@ def get(workspace: Workspace, model: Any, key: Any) -> Steps[Any]:
 def identity_key(mapper: Mapper, key: Any) -> Any:
     """Return `key` as the identity map has it: a value, or a tuple for a composite key.
 
-    Raises `MissingPrimaryKeyError` for a key that does not fit, `InvalidValueError` for one that can't be a key.
+    Raises `MissingPrimaryKeyError` for a key that does not fit, `InvalidValueError` for one that can't be a
+    key.
     """
     names = [column.key for column in mapper.primary_key]
     if not names:
@@ -113,7 +117,9 @@ def _spelled(count: int) -> str:
 
 
 def _known(workspace: Workspace, mapper: Mapper, identity: Any) -> Any:
-    """Return the object that the session has, None where it is deleted there, UNSET where the database must say."""
+    """Return the object that the session has, None where it is deleted there, UNSET where the database must
+    say.
+    """
     found = workspace.identity.get(mapper, identity)
     if found is None:
         return UNSET
@@ -147,7 +153,7 @@ def _by_key_text(mapper: Mapper, columns: Sequence[Column[Any]]) -> str:
     return text
 
 
-# --- queries -----------------------------------------------------------------------------------------------------------
+# --- queries ------------------------------------------------------------------------------------------------
 
 
 def select(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded[Any]]:
@@ -180,13 +186,19 @@ def _execute_text(workspace: Workspace, text: str, params: Any) -> Steps[Loaded[
     return Loaded(list(rows_of(rows)), rows.count)
 
 
+# SQL text that begins so writes nothing that an error would lose (functions with side effects aside).
+_READS = frozenset({"SELECT", "SHOW", "TABLE", "VALUES", "EXPLAIN"})
+
+
 def _writes(query: Query[Any]) -> bool:
     """Tell whether the query does what would be lost with the transaction."""
     return not isinstance(query, Rowset) or bool(query.extra_tables)
 
 
 def text_writes(text: str) -> bool:
-    """Tell whether SQL text may write: whatever does not begin as a query does, and a WITH that names a writing verb."""
+    """Tell whether SQL text may write: whatever does not begin as a query does, and a WITH that names a
+    writing verb.
+    """
     word = first_word(text)
     if word == "WITH":
         return any(kind == "word" and piece.upper() in _WRITING for kind, piece in tokens(text))
@@ -194,7 +206,9 @@ def text_writes(text: str) -> bool:
 
 
 def _include(workspace: Workspace, query: Rowset[Any], loaded: Loaded[Any]) -> Steps[None]:
-    """Load the relations that the query includes: of its objects, or of those of the class where a path starts."""
+    """Load the relations that the query includes: of its objects, or of those of the class where a path
+    starts.
+    """
     entities = query.entities
     if len(query.outputs) == 1:
         yield from include(workspace, mapper_of(entities[0]), loaded.items, query.includes)
@@ -217,15 +231,15 @@ def _what(query: Any) -> str:
     )
 
 
-# --- refresh -----------------------------------------------------------------------------------------------------------
+# --- refresh ------------------------------------------------------------------------------------------------
 
 
 def refresh(workspace: Workspace, obj: Any, attributes: Iterable[str] | None = None) -> Steps[None]:
     """Load the attributes of an object anew, and drop what the program changed in them.
 
     `attributes` names columns and relations (default: all columns, and the relations that are loaded). Raises
-    `ObjectStateError` for an object that is not persistent in this session, `AttributeError` for an unknown name,
-    `StaleObjectError` where the row is gone.
+    `ObjectStateError` for an object that is not persistent in this session, `AttributeError` for an unknown
+    name, `StaleObjectError` where the row is gone.
     """
     mapper = _check_persistent(workspace, obj, "refresh")
     columns, relations = _named(mapper, obj, attributes)
@@ -291,9 +305,7 @@ def _drop_changes(relation: RelationInfo, obj: Any) -> None:
         obj.__dict__.pop(relation.key, None)
 
 
-def _named(
-    mapper: Mapper, obj: Any, attributes: Iterable[str] | None
-) -> tuple[list[Column[Any]], list[RelationInfo]]:
+def _named(mapper: Mapper, obj: Any, attributes: Iterable[str] | None) -> tuple[list[Column[Any]], list[RelationInfo]]:
     if attributes is None:
         loaded = [relation for relation in mapper.relations.values() if relation.loaded(obj) is not UNSET]
         return list(mapper.columns), loaded
@@ -326,9 +338,7 @@ def _check_persistent(workspace: Workspace, obj: Any, verb: str) -> Mapper:
         raise NotMappedError(f"{verb} takes an object, not the class {obj.__name__}")
     state = obj._state
     if state is TRANSIENT or state.status == PENDING:
-        raise ObjectStateError(
-            f"{verb}: this {mapper.name} has no row yet: add it to the session and flush first"
-        )
+        raise ObjectStateError(f"{verb}: this {mapper.name} has no row yet: add it to the session and flush first")
     if state.unit is not workspace.unit:
         where = "no session" if state.unit is None else "another session"
         raise ObjectStateError(f"{verb}: this {mapper.name} belongs to {where}: add it to this one first")
@@ -337,7 +347,7 @@ def _check_persistent(workspace: Workspace, obj: Any, verb: str) -> Mapper:
     return mapper
 
 
-# --- what objects lack -------------------------------------------------------------------------------------------------
+# --- what objects lack --------------------------------------------------------------------------------------
 
 
 def load(workspace: Workspace, objects: Any, *paths: Any) -> Steps[None]:
@@ -356,16 +366,14 @@ def load(workspace: Workspace, objects: Any, *paths: Any) -> Steps[None]:
     for mapper, group in by_class.items():
         columns = [path for path in paths if isinstance(path, ColumnExpression)]
         if columns:
-            yield from _load_columns_of(
-                workspace, mapper, group, [mapper.column(column) for column in columns]
-            )
-        yield from include(
-            workspace, mapper, group, [path for path in paths if not isinstance(path, ColumnExpression)]
-        )
+            yield from _load_columns_of(workspace, mapper, group, [mapper.column(column) for column in columns])
+        yield from include(workspace, mapper, group, [path for path in paths if not isinstance(path, ColumnExpression)])
 
 
 def load_missing(workspace: Workspace, obj: Any, key: str) -> Steps[Any]:
-    """Load an attribute that is read and not there, for all objects that came with `obj`, and return its value."""
+    """Load an attribute that is read and not there, for all objects that came with `obj`, and return its
+    value.
+    """
     mapper = mapper_of(obj)
     relation = mapper.relations.get(key)
     objects = [other for other in _together(obj) if _lacks(other, key)]
@@ -379,15 +387,15 @@ def load_missing(workspace: Workspace, obj: Any, key: str) -> Steps[Any]:
 
 
 def _together(obj: Any) -> list[Any]:
-    """Return `obj` and the objects that came with it in one result, as far as they live and belong to its session."""
+    """Return `obj` and the objects that came with it in one result, as far as they live and belong to its
+    session.
+    """
     batch = obj._state.batch
     if batch is None:
         return [obj]
     unit = obj._state.unit
     living = [reference() for reference in batch.members]
-    others = [
-        other for other in living if other is not None and other is not obj and other._state.unit is unit
-    ]
+    others = [other for other in living if other is not None and other is not obj and other._state.unit is unit]
     return [obj, *(other for other in others if other._state.status == PERSISTENT)]
 
 

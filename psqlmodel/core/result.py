@@ -1,8 +1,9 @@
 """Results: what `session.exec` gives; a sequence of objects or rows that has been read completely.
 
-`QueryResult` is the synchronous one. On an `AsyncSession`, `exec` gives a `PendingResult`: awaiting it sends the query
-and gives an `AsyncQueryResult`, which iterates without awaiting and whose methods are awaitable; its own methods give a
-`PendingQuery`, which sends the query when it is awaited. Nothing here sends anything itself.
+`QueryResult` is the synchronous one. On an `AsyncSession`, `exec` gives a `PendingResult`: awaiting it sends
+the query and gives an `AsyncQueryResult`, which iterates without awaiting and whose methods are awaitable;
+its own methods give a `PendingQuery`, which sends the query when it is awaited. Nothing here sends anything
+itself.
 """
 
 from __future__ import annotations
@@ -134,8 +135,8 @@ class AsyncQueryResult(_Items[T]):
 class Pending(Awaitable[R]):
     """A query that is sent when it is awaited, once: awaiting it again gives the same result.
 
-    `query` and `params` say what is sent; `take` makes the result of what was loaded. One that is never awaited
-    warns, as a coroutine does.
+    `query` and `params` say what is sent; `take` makes the result of what was loaded. One that is never
+    awaited warns, as a coroutine does.
     """
 
     __slots__ = ("_awaited", "_given", "_run", "params", "query", "take")
@@ -171,7 +172,9 @@ class Pending(Awaitable[R]):
 
 
 class PendingQuery(Pending[R]):
-    """An awaitable such as `Select(User).all()` under an `AsyncSession`: it sends the query and gives its objects."""
+    """An awaitable such as `Select(User).all()` under an `AsyncSession`: it sends the query and gives its
+    objects.
+    """
 
     __slots__ = ()
 
@@ -222,9 +225,7 @@ def only(items: Sequence[T]) -> T:
     Raises `NoResultFound` where there is none, `MultipleResultsFound` where there are several.
     """
     if not items:
-        raise NoResultFound(
-            "the query found no row, and one() needs one; first() and one_or_none() give None"
-        )
+        raise NoResultFound("the query found no row, and one() needs one; first() and one_or_none() give None")
     if len(items) > 1:
         raise MultipleResultsFound(
             f"the query found {len(items)} rows where one was asked for; first() takes the first"

@@ -1,9 +1,9 @@
 """Generated loaders: one function per class, columns and result types that turns rows into objects.
 
-A loader makes a plain twin of the class (without `__setattr__`), assigns a whole row at once and then turns the twin
-into an instance: a third of the cost of what can be written by hand for all classes. The source is entered into
-`linecache`, so that debuggers and tracebacks show it. An object that the session has already is not made again;
-`Refresher`, which is not generated, gives it the fresh values. Nothing here sends anything.
+A loader makes a plain twin of the class (without `__setattr__`), assigns a whole row at once and then turns
+the twin into an instance: a third of the cost of what can be written by hand for all classes. The source is
+entered into `linecache`, so that debuggers and tracebacks show it. An object that the session has already is
+not made again; `Refresher`, which is not generated, gives it the fresh values. Nothing here sends anything.
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ def entity_loader(
 ) -> Load:
     """Return the loader of objects of one class.
 
-    Parameters: `columns`, the attributes in the order of the row; `oids`, their types in the result; `start`, the
-    index of the first one in the row; `width`, the width of the whole row; `optional`, whether the row may have no
-    such object (an outer join), which gives None. A class without primary key gives an object for every row.
+    Parameters: `columns`, the attributes in the order of the row; `oids`, their types in the result; `start`,
+    the index of the first one in the row; `width`, the width of the whole row; `optional`, whether the row
+    may have no such object (an outer join), which gives None. A class without primary key gives an object for
+    every row.
     """
     width = len(columns) + start if width is None else width
     keys = tuple(column.key for column in columns)
@@ -159,7 +160,7 @@ def _compiled(mapper: Mapper, fields: list[Field], start: int, width: int, optio
         "twin": mapper.twin,
     }
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    exec(compile(source, filename, "exec"), names)  # noqa: S102 - our own text; names of columns enter as such
+    exec(compile(source, filename, "exec"), names)  # noqa: S102 - our own text
     load: Load = names["load"]
     return load
 
