@@ -145,6 +145,7 @@ class ForeignKey:
     `columns` are the columns here; `table` is the other table as `"table"`, `"schema.table"` or a model;
     `remote` are its columns (its primary key where none are given). `on_delete` and `on_update` are
     `"NO ACTION"`, `"RESTRICT"`, `"CASCADE"`, `"SET NULL"` or `"SET DEFAULT"`; others raise `MappingError`.
+    With `enforced=False` it leads relations and the database has no constraint: the row may be missing.
 
         @table("lines", constraints=[ForeignKey(["order_id", "part"], "parts", ["order_id", "number"])])
     """
@@ -157,6 +158,7 @@ class ForeignKey:
     deferrable: bool
     initially_deferred: bool
     name: str | None
+    enforced: bool
 
     def __init__(
         self,
@@ -169,6 +171,7 @@ class ForeignKey:
         deferrable: bool = False,
         initially_deferred: bool = False,
         name: str | None = None,
+        enforced: bool = True,
     ) -> None:
         _freeze(
             self,
@@ -180,7 +183,13 @@ class ForeignKey:
             deferrable=deferrable or initially_deferred,
             initially_deferred=initially_deferred,
             name=name,
+            enforced=enforced,
         )
+        if not enforced and (on_delete or on_update):
+            raise MappingError(
+                f"ForeignKey to {table!r}: on_delete and on_update are the work of a constraint, and enforced=False "
+                "makes none"
+            )
         if self.columns and self.remote and len(self.columns) != len(self.remote):
             raise MappingError(f"ForeignKey to {table!r} pairs {len(self.columns)} columns with {len(self.remote)}")
 

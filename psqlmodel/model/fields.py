@@ -46,6 +46,8 @@ class Column(ColumnExpression[T]):
         default_factory: a function without arguments that makes that value.
         server_default: the database's default: SQL text (`"now()"`).
         foreign_key: the column it refers to: `"users.id"`, `"schema.users.id"` or `User.id`.
+        enforced: False for a foreign key that leads relations without a constraint in the database, because the
+            row that it names may be missing; such a relation is None then.
         on_delete, on_update: `"CASCADE"`, `"SET NULL"`, `"SET DEFAULT"`, `"RESTRICT"` or `"NO ACTION"`.
         unique, index: a unique constraint, an index on this column alone.
         max_len: the greatest length of a text, in characters.
@@ -97,6 +99,7 @@ class Column(ColumnExpression[T]):
         foreign_key: str | ColumnExpression[Any] | None = None,
         on_delete: str | None = None,
         on_update: str | None = None,
+        enforced: bool = True,
         unique: bool = False,
         index: bool = False,
         max_len: int | None = None,
@@ -126,9 +129,11 @@ class Column(ColumnExpression[T]):
         self.foreign_key: ForeignKey | None = None
         if foreign_key is not None:
             table, remote = _target(foreign_key)
-            self.foreign_key = ForeignKey((), table, remote, on_delete=on_delete, on_update=on_update)
-        elif on_delete or on_update:
-            raise MappingError("on_delete and on_update belong to a column with a foreign_key")
+            self.foreign_key = ForeignKey(
+                (), table, remote, on_delete=on_delete, on_update=on_update, enforced=enforced
+            )
+        elif on_delete or on_update or not enforced:
+            raise MappingError("on_delete, on_update and enforced belong to a column with a foreign_key")
 
     def bind(self, source: TableSource, key: str, type: PgType[Any], *, nullable: bool) -> Column[T]:
         """Return this declaration as the column `key` of the table `source`."""
@@ -189,6 +194,7 @@ def held_by(key: ForeignKey, columns: Sequence[str]) -> ForeignKey:
         deferrable=key.deferrable,
         initially_deferred=key.initially_deferred,
         name=key.name,
+        enforced=key.enforced,
     )
 
 

@@ -92,7 +92,7 @@ class _Models:
             columns=tuple(self.column(mapper, column) for column in mapper.columns),
             primary_key=_primary_key(mapper),
             uniques=_uniques(mapper),
-            foreign_keys=tuple(self.foreign_key(mapper, key) for key in mapper.foreign_keys),
+            foreign_keys=tuple(self.foreign_key(mapper, key) for key in mapper.foreign_keys if key.enforced),
             checks=_checks(mapper),
             excludes=tuple(_exclude(mapper, c) for c in constraints if isinstance(c, Exclude)),
             indexes=_indexes(mapper),
