@@ -260,7 +260,7 @@ def _sorted(
         compiled = yield from prepared(workspace, query)
         yield from autoflush(workspace, compiled.tables)
         rows = yield from execute(workspace, _cut(compiled.text, compiled.args, path))
-    return [load_output(workspace, output, rows) for output in compiled.outputs]
+    return [load_output(workspace, output, rows) for output in compiled.outputs[: len(items)]]
 
 
 def _cut(text: str, args: list[Any], path: RelationPath) -> Statement:
