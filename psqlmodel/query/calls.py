@@ -77,6 +77,7 @@ class Call(Expression[T_co]):
 
             Sum(Order.total).Over(partition_by=Order.user_id, order_by=Order.id, rows=(None, 0))
         """
+        self._check_open()
         parts: list[str | Node] = []
         for lead, items in (("PARTITION BY ", _several(partition_by)), ("ORDER BY ", _several(order_by))):
             for index, item in enumerate(items):
@@ -91,6 +92,10 @@ class Call(Expression[T_co]):
         made.flags = made.flags & ~AGGREGATE | WINDOW
         return self._named(made)
 
+    def _check_open(self) -> None:
+        if not self.opening:
+            raise QueryError(f"{self!r}: .Over(…) comes last")
+
     def _named(self, made: Expression[Any]) -> Expression[T_co]:
         call: Call[T_co] = Call(made.shape, made.params, made.sources, made.flags, made.level, made.type)
         call.label_ = self.label_
@@ -98,8 +103,7 @@ class Call(Expression[T_co]):
         return call
 
     def _remade(self, **changes: Any) -> Self:
-        if not self.opening:
-            raise QueryError(f"{self!r}: .Over(…) comes last")
+        self._check_open()
         values = {key: getattr(self, key) for key in ("opening", "arguments", "kind", "ordering", "tail")}
         return make_call(self.label_, type=self.type, **(values | changes))  # type: ignore[return-value]
 

@@ -75,16 +75,20 @@ def compile(query: Query[Any], types: TypeOf | None = None) -> Compiled:
     template = _texts.get(shape) or _keep(shape, _template(shape, _modelled))
     used: tuple[ColumnExpression[Any], ...] = ()
     if template.columns:
-        used = tuple(column for column in template.columns if column.type is not None and column.type.guess)
+        used = template.columns
         if types is not None:
             key = (shape, tuple([types(column) for column in template.columns]))
             template = _texts.get(key) or _keep(key, _template(shape, types))
     if used or assembly.flags & DEFERRED or shape is not assembly.shape:
-        used += tuple(param.column for param in params if isinstance(param, Deferred))
+        used += tuple([param.column for param in params if isinstance(param, Deferred)])
         args = [_argument(param, types) if isinstance(param, Deferred) else param for param in params]
     else:
         args = params.copy()
-    return Compiled(template.text, args, query.outputs, template.tables, used)
+    return Compiled(template.text, args, query.outputs, template.tables, _guessed(used) if used else used)
+
+
+def _guessed(columns: tuple[ColumnExpression[Any], ...]) -> tuple[ColumnExpression[Any], ...]:
+    return tuple(dict.fromkeys(column for column in columns if column.type is not None and column.type.guess))
 
 
 def render(shape: Shape) -> str:

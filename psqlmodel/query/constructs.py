@@ -27,6 +27,7 @@ from psqlmodel.query.nodes import (
     TransportSlot,
 )
 from psqlmodel.query.statement import Query
+from psqlmodel.query.values import bind_list
 
 
 class Case:
@@ -194,7 +195,13 @@ def _row(items: Iterable[Node]) -> Expression[Any]:
 
 
 def carried(column: Any, values: list[Any]) -> Expression[Any]:
-    """Return many values of a column as one array parameter: `$1::int4[]`, of its real type when compiled."""
+    """Return many values of a column as one array parameter: `$1::int4[]`, of its real type when compiled.
+
+    They are checked now, unless the type is only guessed and the catalog may know a wider one.
+    """
+    type_ = column.type
+    doubtful = values if not type_.guess else [v for v in values if not isinstance(v, type_.python)]
+    bind_list(column, doubtful)
     return Expression((None, "::", TransportSlot(column)), (DeferredList(column, values),), flags=DEFERRED)
 
 

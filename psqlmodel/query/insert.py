@@ -25,7 +25,6 @@ from psqlmodel.query.statement import (
     entity_of,
 )
 from psqlmodel.query.update import Assignment, add_assignments, assignments_of
-from psqlmodel.query.values import bind_list
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound="InsertQuery[Any]")
@@ -267,20 +266,11 @@ def _unnested(columns: tuple[Any, ...], rows: list[dict[Any, Any]]) -> Node:
     arrays: list[Node] = []
     selected: list[Node] = []
     for index, column in enumerate(columns):
-        arrays.append(_carried(column, [row[column] for row in rows]))
+        arrays.append(carried(column.origin, [row[column] for row in rows]))
         selected.append(Expression((f'"r"."c{index + 1}"', CastSlot(column.origin))))
     names = ", ".join(f'"c{index + 1}"' for index in range(len(columns)))
     head = ("SELECT ", *_listed(selected), "\nFROM unnest(", *_listed(arrays), f') AS "r" ({names})')
     return compose(0, None, *head)
-
-
-def _carried(column: Any, values: list[Any]) -> Node:
-    """Check the values now, unless the type is only guessed: then the catalog decides."""
-    type_ = column.type
-    if type_ is not None:
-        for_check = values if not type_.guess else [v for v in values if not isinstance(v, type_.python)]
-        bind_list(column, for_check)
-    return carried(column.origin, values)
 
 
 def _listed_rows(columns: tuple[Any, ...], rows: list[dict[Any, Any]]) -> Node:

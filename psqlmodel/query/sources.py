@@ -31,7 +31,8 @@ def Alias(entity: type[E], name: str) -> type[E]:
     """
     if not hasattr(entity, "__columns__"):
         raise QueryError(f"Alias takes a model class, not {entity!r}")
-    return AliasedEntity(entity, name)  # type: ignore[return-value]
+    table: Any = entity
+    return table.renamed(name) if isinstance(table, Table) else AliasedEntity(table, name)  # type: ignore[return-value]
 
 
 class AliasedEntity:
@@ -45,13 +46,14 @@ class AliasedEntity:
         self.__entity__ = getattr(entity, "__entity__", entity)
         self.__table_shape__ = base
         self.__source__ = Source(qualifier, shape, original.params, original.sources, original.flags)
-        self.__columns__: tuple[ColumnExpression[Any], ...] = tuple(column.through(self.__source__) for column in entity.__columns__)
+        columns = [column.through(self.__source__) for column in entity.__columns__]
+        self.__columns__: tuple[ColumnExpression[Any], ...] = tuple(columns)
         self.__dict__.update({column.key: column for column in self.__columns__})
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        found = getattr(self.__entity__, name)
+        found = getattr(self.__entity__, name, None)
         if hasattr(found, "join_path"):
             return AliasedRelation(found, self)
         raise unknown_column(repr(self), name, self.__columns__)
@@ -101,6 +103,13 @@ class Table(Source):
     def __source__(self) -> Source:
         return self
 
+    def renamed(self, name: str) -> Table:
+        """Return this table under another name; a subquery has its name from the start."""
+        raise QueryError(f"{self!r} is a subquery: give it the other name with .Subquery({name!r})")
+
+    def _named_columns(self) -> list[tuple[str, str, Any, Any]]:
+        return [(column.name, column.key, column.type, column.origin) for column in self.__columns__]
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
@@ -144,6 +153,12 @@ class CommonTable(Table):
         self.kind = kind
         self.recursion = recursion
 
+    def renamed(self, name: str) -> Table:
+        """Return the common table under another name, to join it twice."""
+        qualifier = quote(name)
+        shape = (self.shape, f" AS {qualifier}")
+        return Table(qualifier, shape, self._named_columns(), self.params, NO_SOURCES, CTES)
+
     def Materialized(self) -> CommonTable:
         """Compute the query once, apart from the rest."""
         return CommonTable(self.name, self.query, " AS MATERIALIZED (", self.recursion)
@@ -170,7 +185,7 @@ class CommonTable(Table):
     def _recursive(self, union: str, step: Callable[[Any], Query[Any]]) -> CommonTable:
         if self.recursion is not None:
             raise QueryError(f"With({self.name!r}) is recursive already")
-        inside = Table(self.qualifier, self.shape, self.query.columns_of())
+        inside = Table(self.qualifier, self.shape, self._named_columns())
         term = step(inside)
         if not isinstance(term, Node) or not hasattr(term, "columns_of"):
             raise QueryError(f"the step of With({self.name!r}).Recursive must return a query, not {term!r}")

@@ -93,13 +93,21 @@ def type_of_value(value: Any) -> PgType[Any]:
     """Return the PostgreSQL type that a value has by itself."""
     if isinstance(value, datetime.datetime) and value.tzinfo is None:
         return timestamp
+    annotation = _annotation(value)
     try:
-        return from_annotation(_annotation(value))
+        type_ = from_annotation(annotation)
     except (PSQLModelError, TypeError):
-        raise QueryError(
-            f"a {type(value).__name__} is not a value that SQL can take here; pass a plain value (for an "
-            "object: its key), or say its type with Cast(value, type)"
-        ) from None
+        raise _no_value(value) from None
+    if type_.python is object and not isinstance(value, dict):  # what JSON takes is no type of its own
+        raise _no_value(value)
+    return type_
+
+
+def _no_value(value: Any) -> QueryError:
+    return QueryError(
+        f"a {type(value).__name__} is not a value that SQL can take here; pass a plain value (for an object: its "
+        "key), or say its type with Cast(value, type)"
+    )
 
 
 def _annotation(value: Any) -> Any:
