@@ -34,9 +34,12 @@ class Asyncpg:
 
     def __init__(self, dsn: str, **options: Any) -> None:
         self._runner = asyncio.Runner()
-        self.connection = self._runner.run(
-            asyncpg_driver.connect(parse_dsn(dsn).parameters, settings=SETTINGS, **options)
-        )
+        opening = asyncpg_driver.connect(parse_dsn(dsn).parameters, settings=SETTINGS, **options)
+        try:
+            self.connection = self._runner.run(opening)
+        except BaseException:
+            self._runner.close()
+            raise
 
     def execute(self, request: Statement | Copy) -> Rows:
         return self._runner.run(self.connection.execute(request))
