@@ -29,9 +29,9 @@ def test_steps_are_never_called_and_dropped() -> None:
     for path in (ROOT / "core").rglob("*.py"):
         tree = ast.parse(path.read_text())
         modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _calls(node.value, names, modules):
-                dropped.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+        calls = [n for n in ast.walk(tree) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Call)]
+        forgotten = [call for call in calls if _calls(call.value, names, modules)]
+        dropped += [f"{path.relative_to(ROOT)}:{call.lineno}" for call in forgotten]
     assert dropped == []
 
 
@@ -48,5 +48,6 @@ def _calls(call: ast.Call, names: set[str], modules: set[str]) -> bool:
 
 def test_the_test_sees_a_forgotten_yield_from() -> None:
     call = ast.parse("flush(workspace)").body[0]
-    assert isinstance(call, ast.Expr) and isinstance(call.value, ast.Call)
+    assert isinstance(call, ast.Expr)
+    assert isinstance(call.value, ast.Call)
     assert _calls(call.value, {"flush"}, set())
