@@ -47,7 +47,7 @@ def bind(left: Expression[Any], value: Any) -> Any:
     except InvalidValueError as error:
         # A naive datetime may fit the column as it is in the database, though not the guess.
         if type_.guess and isinstance(value, type_.python):
-            return _deferred(left, value, None)
+            return _deferred(left, value, by_python_type(value)[0])
         raise InvalidValueError(f"{left!r}: {error}") from None
     if type_.guess and type_.python not in _SETTLED:
         return _deferred(left, value, wire)

@@ -25,7 +25,6 @@ U = '"users".'
         (User.age <= 1, f'{U}"age" <= $1'),
         (User.age > 1, f'{U}"age" > $1'),
         (User.age >= 1, f'{U}"age" >= $1'),
-        (User.age > 1, f'{U}"age" > $1'),
         (User.nick == None, f'{U}"nick" IS NULL'),  # noqa: E711
         (User.nick != None, f'{U}"nick" IS NOT NULL'),  # noqa: E711
         (User.nick.IsNull(), f'{U}"nick" IS NULL'),
