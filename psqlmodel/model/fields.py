@@ -13,6 +13,7 @@ from psqlmodel.model.state import UNSET
 from psqlmodel.query.expression import ColumnExpression, TableSource
 
 if TYPE_CHECKING:
+    from psqlmodel.model.path import RelationPath
     from psqlmodel.types import PgType
 
 T = TypeVar("T")
@@ -78,18 +79,32 @@ class Column(ColumnExpression[T]):
         "server_default",
         "unique",
     )
+    primary_key: bool
+    nullable: bool | None
+    default: Any
+    default_factory: Callable[[], Any] | None
+    server_default: str | None
+    foreign_key: ForeignKey | None
+    unique: bool
+    index: bool
+    max_len: int | None
+    check: str | None
+    comment: str | None
+    identity: str
+    generated: str | None
 
-    if TYPE_CHECKING:
-
-        def __new__(cls, **options: Any) -> Any: ...
-
-    else:
+    if not TYPE_CHECKING:
 
         def __class_getitem__(cls, item: Any) -> FieldAnnotation:
             return FieldAnnotation(cls, item)
 
-    def __init__(
-        self,
+        def __init__(self, **options: Any) -> None:
+            """Nothing is left to do after `__new__`; type checkers must not see that there is an `__init__`."""
+
+    # `__new__` and not `__init__`, because only it may say that it returns anything: so that the plain spelling
+    # `id: int = Column(primary_key=True)` is right for type checkers.
+    def __new__(
+        cls,
         *,
         primary_key: bool = False,
         nullable: bool | None = None,
@@ -109,11 +124,12 @@ class Column(ColumnExpression[T]):
         comment: str | None = None,
         identity: bool | str | None = None,
         generated: str | None = None,
-    ) -> None:
+    ) -> Any:
         _check_defaults(default, default_factory, server_default, generated)
         if identity not in _IDENTITIES:
             raise MappingError(f'identity must be "always" or "by default", not {identity!r}')
-        super().__init__(None, name, None, type)
+        self = super().__new__(cls)
+        ColumnExpression.__init__(self, None, name, None, type)
         self.primary_key = primary_key
         self.nullable = nullable
         self.default = default
@@ -126,7 +142,7 @@ class Column(ColumnExpression[T]):
         self.comment = comment
         self.identity = _IDENTITIES[identity]
         self.generated = generated
-        self.foreign_key: ForeignKey | None = None
+        self.foreign_key = None
         if foreign_key is not None:
             table, remote = _target(foreign_key)
             self.foreign_key = ForeignKey(
@@ -134,6 +150,7 @@ class Column(ColumnExpression[T]):
             )
         elif on_delete or on_update or not enforced:
             raise MappingError("on_delete, on_update and enforced belong to a column with a foreign_key")
+        return self
 
     def bind(self, source: TableSource, key: str, type: PgType[Any], *, nullable: bool) -> Column[T]:
         """Return this declaration as the column `key` of the table `source`."""
@@ -218,10 +235,8 @@ class Relation(Generic[T]):
 
     if TYPE_CHECKING:
 
-        def __new__(cls, *args: Any, **options: Any) -> Any: ...
-
         @overload
-        def __get__(self, instance: None, owner: type) -> Any: ...
+        def __get__(self, instance: None, owner: type) -> RelationPath: ...
         @overload
         def __get__(self, instance: object, owner: type) -> T: ...
         def __get__(self, instance: Any, owner: type) -> Any: ...
@@ -233,8 +248,19 @@ class Relation(Generic[T]):
         def __class_getitem__(cls, item: Any) -> FieldAnnotation:
             return FieldAnnotation(cls, item)
 
-    def __init__(
-        self,
+        def __init__(self, *target: Any, **options: Any) -> None:
+            """Nothing is left to do after `__new__`, as in `Column`."""
+
+    target: Any
+    many: bool | None
+    secondary: type | str | None
+    secondary_keys: Sequence[str | Sequence[str]] | None
+    foreign_keys: tuple[str, ...]
+    back: str | None
+    order_by: tuple[str, ...]
+
+    def __new__(
+        cls,
         target: type | str | None = None,
         *,
         secondary: type | str | None = None,
@@ -242,14 +268,16 @@ class Relation(Generic[T]):
         foreign_keys: str | ColumnExpression[Any] | Sequence[str | ColumnExpression[Any]] | None = None,
         back: str | None = None,
         order_by: str | Sequence[str] | None = None,
-    ) -> None:
-        self.target: Any = target
-        self.many: bool | None = None
+    ) -> Any:
+        self = super().__new__(cls)
+        self.target = target
+        self.many = None
         self.secondary = secondary
         self.secondary_keys = secondary_keys
         self.foreign_keys = _key_names(foreign_keys)
         self.back = back
-        self.order_by: tuple[str, ...] = (order_by,) if isinstance(order_by, str) else tuple(order_by or ())
+        self.order_by = (order_by,) if isinstance(order_by, str) else tuple(order_by or ())
+        return self
 
 
 def _key_names(keys: Any) -> tuple[str, ...]:
