@@ -129,24 +129,27 @@ def _template(shape: Shape, types: TypeOf) -> Template:
     columns: list[ColumnExpression[Any]] = []
     count = 0
 
-    def walk(part: Shape) -> None:
+    def walk(parts: tuple[Shape, ...]) -> None:
         nonlocal count
-        if part is None:
-            count += 1
-            pieces.append(f"${count}")
-        elif isinstance(part, tuple):
-            for inner in part:
-                walk(inner)
-        elif isinstance(part, str):
-            if isinstance(part, TableName):
-                tables.add(str(part))
-            pieces.append(part)
-        else:
-            slot: TransportSlot = part
-            columns.append(slot.column)
-            pieces.append(slot.text(types(slot.column)))
+        for part in parts:
+            kind = type(part)
+            if kind is str:
+                pieces.append(part)
+            elif kind is tuple:
+                walk(part)
+            elif part is None:
+                count += 1
+                pieces.append(f"${count}")
+            elif isinstance(part, str):
+                if kind is TableName:
+                    tables.add(str(part))
+                pieces.append(part)
+            else:
+                slot: TransportSlot = part
+                columns.append(slot.column)
+                pieces.append(slot.text(types(slot.column)))
 
-    walk(shape)
+    walk((shape,))
     return Template("".join(pieces), frozenset(tables), tuple(columns))
 
 

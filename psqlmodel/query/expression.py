@@ -8,6 +8,7 @@ text. This module must not know models, queries or functions.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import NoneType
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from psqlmodel.errors import QueryError
@@ -111,11 +112,11 @@ class Expression(Operators, Node, Generic[T_co]):
 
     def IsNull(self) -> Condition:
         """Test for NULL; `== None` says the same."""
-        return compose(COMPARISON, None, paren(self, OTHER), " IS NULL")
+        return _applied(self, " IS NULL", None, None)
 
     def IsNotNull(self) -> Condition:
         """Test for a value; `!= None` says the same."""
-        return compose(COMPARISON, None, paren(self, OTHER), " IS NOT NULL")
+        return _applied(self, " IS NOT NULL", None, None)
 
     def IsDistinctFrom(self, other: Any) -> Condition:
         """Compare so that NULL is a value like others: distinct from all but NULL."""
@@ -408,12 +409,12 @@ Condition = Expression[bool]
 
 def comparison(left: Expression[Any], operator: str, other: Any) -> Condition:
     """Compare `left` with a value or an expression. The hot path of building, hence written out."""
+    if isinstance(other, ColumnExpression):
+        return _columns(left, operator, other)
     if isinstance(other, Node):
         return infix(left, operator, other, COMPARISON, OTHER)
     if other is None:
-        raise QueryError(
-            f"{left!r}{operator}None is never true; test for NULL with .IsNull() or .IsNotNull()"
-        )
+        raise QueryError(f"{left!r}{operator}None is never true; test for NULL with .IsNull() or .IsNotNull()")
     value = bind(left, other)
     node: Condition = _new(Expression)
     node.shape = (left.shape if left.level > COMPARISON else ("(", left.shape, ")"), operator, None)
@@ -423,6 +424,27 @@ def comparison(left: Expression[Any], operator: str, other: Any) -> Condition:
     node.level = COMPARISON
     node.type = None
     return node
+
+
+def _columns(left: Expression[Any], operator: str, right: Expression[Any]) -> Condition:
+    """Compare with a column, as every join does; written out like `comparison`."""
+    node: Condition = _new(Expression)
+    node.shape = (left.shape if left.level > COMPARISON else ("(", left.shape, ")"), operator, right.shape)
+    node.params = left.params
+    node.sources = left.sources | right.sources
+    node.flags = left.flags
+    node.level = COMPARISON
+    node.type = None
+    return node
+
+
+def _applied(left: Expression[Any], lead: str, tail: str | None, bound: Any) -> Condition:
+    """Apply an operator with one parameter inside (`= ANY($1)`), or with none if `tail` is None."""
+    shape = left.shape if left.level > COMPARISON else ("(", left.shape, ")")
+    if tail is None:
+        return Expression((shape, lead), left.params, left.sources, left.flags, COMPARISON)
+    flags = left.flags | DEFERRED if isinstance(bound, Deferred) else left.flags
+    return Expression((shape, lead, None, tail), (*left.params, bound), left.sources, flags, COMPARISON)
 
 
 def infix(
@@ -469,9 +491,7 @@ def condition(value: Any) -> Node:
     if isinstance(value, Expression):
         return value
     if isinstance(value, bool):
-        raise QueryError(
-            f"a condition is the constant {value}: it compares two Python values, none of them a column"
-        )
+        raise QueryError(f"a condition is the constant {value}: it compares two Python values, none of them a column")
     raise QueryError(
         f"not a condition: {type(value).__name__}; & and | bind tighter than comparisons, "
         "so write (User.age > 18) & (User.name == 'x')"
@@ -494,9 +514,7 @@ def beside(left: Expression[Any], value: Any) -> Node:
     if value is None:
         return NULL
     bound = bind(left, value)
-    return Expression(
-        None, (bound,), NO_SOURCES, DEFERRED if isinstance(bound, Deferred) else 0, ATOM, left.type
-    )
+    return Expression(None, (bound,), NO_SOURCES, DEFERRED if isinstance(bound, Deferred) else 0, ATOM, left.type)
 
 
 def counterpart(left: Expression[Any], value: Any) -> Expression[Any]:
@@ -562,26 +580,24 @@ def _membership(left: Expression[Any], values: Any, array: str, subquery: str, n
         if getattr(values, "width", 1) != 1:
             raise QueryError(f"{left!r}.In takes a subquery that selects one column")
         return compose(COMPARISON, None, paren(left, OTHER), subquery, values, ")")
-    items = _items(left, values, null)
-    if any(isinstance(item, Node) for item in items):
+    items = list(values) if isinstance(values, list | tuple | set | frozenset) else _items(left, values)
+    kinds = set(map(type, items))
+    if NoneType in kinds:
+        raise QueryError(f"{left!r}.In with None among its values would never match NULL; write {null}")
+    if any(issubclass(kind, Node) for kind in kinds):
         parts: list[str | Node] = []
         for item in items:
             parts += (", ", beside(left, item))
         return compose(COMPARISON, None, paren(left, OTHER), subquery, *parts[1:], ")")
     if left.type is not None and left.type.element is not None:
         raise QueryError(f"{left!r} is an array: use .Contains, .Overlaps or .Has, or compare with == and |")
-    bound = bind_list(left, items)
-    flags = DEFERRED if isinstance(bound, Deferred) else 0
-    return compose(COMPARISON, None, paren(left, OTHER), array, Expression(None, (bound,), flags=flags), ")")
+    return _applied(left, array, ")", bind_list(left, items))
 
 
-def _items(left: Expression[Any], values: Any, null: str) -> list[Any]:
+def _items(left: Expression[Any], values: Any) -> list[Any]:
     if isinstance(values, str | bytes | dict) or not isinstance(values, Iterable):
         raise QueryError(f"{left!r}.In takes a list of values or a subquery, not {type(values).__name__}")
-    items = list(values)
-    if type(None) in set(map(type, items)):
-        raise QueryError(f"{left!r}.In with None among its values would never match NULL; write {null}")
-    return items
+    return list(values)
 
 
 def _plain(shape: Shape) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from typing import Any, Final, Self, TypeVar, overload
 
 from psqlmodel.errors import QueryError
-from psqlmodel.query.expression import Expression, Source
-from psqlmodel.query.nodes import AGGREGATE, NO_SOURCES, WINDOW, Node
+from psqlmodel.query.expression import Expression, Source, paren
+from psqlmodel.query.nodes import AGGREGATE, AND, NO_SOURCES, WINDOW, Node
 from psqlmodel.query.outputs import EntityOutput, outputs_of
 from psqlmodel.query.rowset import Rowset
 from psqlmodel.query.sources import source_of
@@ -97,9 +97,7 @@ class SelectQuery(Rowset[T]):
 
     def LeftLateralJoin(self, subquery: Any, on: Expression[bool] | None = None) -> Self:
         """Join a subquery that may refer to the tables before it, keeping rows without a partner."""
-        return self._joined(
-            "\nLEFT JOIN LATERAL ", subquery, _ON_TRUE if on is None else on, "LeftLateralJoin"
-        )
+        return self._joined("\nLEFT JOIN LATERAL ", subquery, _ON_TRUE if on is None else on, "LeftLateralJoin")
 
     def JoinRelated(self, relation: Any, alias: Any = None) -> Self:
         """Join along a relation: `Select(User).JoinRelated(User.orders)`.
@@ -177,18 +175,16 @@ class SelectQuery(Rowset[T]):
     def assemble(self) -> Assembly:
         """Return the statement's shape, parameters and needs."""
         assembly = Assembly(self.known)
-        assembly.text("SELECT ")
-        if self.distinct is not None:
+        if self.distinct is None:
+            assembly.join("SELECT ", self.outputs, ", ")
+        else:
             self._add_distinct(assembly, self.distinct)
-        assembly.join("", self.outputs, ", ")
         if self.base:
             assembly.join("\nFROM ", self.base, ", ")
         for kind, source, on in self.joins:
-            assembly.text(kind)
-            assembly.add(source)
+            assembly.join(kind, (source,), "")
             if on is not None:
-                assembly.text(" ON ")
-                assembly.add(on)
+                assembly.join(" ON ", (on,), "")
         if self.where:
             add_where(assembly, self.where)
         if self.grouping:
@@ -206,11 +202,11 @@ class SelectQuery(Rowset[T]):
         return (*self.base, *(source for _, source, _ in self.joins))
 
     def _add_distinct(self, assembly: Assembly, items: tuple[Node, ...]) -> None:
+        lead = "SELECT DISTINCT "
         if items:
-            assembly.join("DISTINCT ON (", [self.by_position(node) for node in items], ", ")
-            assembly.text(") ")
-        else:
-            assembly.text("DISTINCT ")
+            assembly.join("SELECT DISTINCT ON (", [self.by_position(node) for node in items], ", ")
+            lead = ") "
+        assembly.join(lead, self.outputs, ", ")
 
     def _joined(self, kind: str, entity: Any, on: Any, verb: str) -> Self:
         if not self.base:
@@ -248,19 +244,9 @@ class SelectQuery(Rowset[T]):
 
 def add_where(assembly: Assembly, conditions: tuple[Node, ...], lead: str = "\nWHERE ") -> None:
     """Add conditions that must all hold; an OR among several gets parentheses."""
-    if len(conditions) == 1:
-        assembly.text(lead)
-        assembly.add(conditions[0])
-        return
-    for condition in conditions:
-        if getattr(condition, "level", 0) > 1:
-            assembly.text(lead)
-            assembly.add(condition)
-        else:
-            assembly.text(lead + "(")
-            assembly.add(condition)
-            assembly.text(")")
-        lead = "\n  AND "
+    if len(conditions) > 1:
+        conditions = tuple([paren(condition, AND) for condition in conditions])
+    assembly.join(lead, conditions, "\n  AND ")
 
 
 def _groupable(item: Any) -> list[Node]:

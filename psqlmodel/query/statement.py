@@ -42,18 +42,20 @@ class Assembly:
 
     def add(self, node: Any) -> None:
         """Add a node: anything with shape, params, sources and flags."""
-        self.shape.append(node.shape)
-        if node.params:
-            self.params += node.params
-        self.flags |= node.flags
-        if not node.sources <= self.known:
-            self.sources = self.sources | missing(node.sources, self.known)
+        self.join("", (node,), "")
 
     def join(self, lead: str, nodes: Any, separator: str) -> None:
-        """Add nodes with text before them and between them."""
+        """Add nodes with text before them and between them. The hot path of assembling, hence in one loop."""
+        shape, params, known = self.shape, self.params, self.known
         for node in nodes:
-            self.shape.append(lead)
-            self.add(node)
+            shape.append(lead)
+            shape.append(node.shape)
+            if node.params:
+                params += node.params
+            self.flags |= node.flags
+            sources = node.sources
+            if sources is not known and not sources <= known:
+                self.sources = self.sources | missing(sources, known)
             lead = separator
 
     def value(self, text: str, bound: Any) -> None:
@@ -152,9 +154,7 @@ class Query(Node, Generic[T]):
         """Add common tables that the query does not read: an `Insert`, `Update` or `Delete` beside it."""
         for table in tables:
             if not isinstance(table, CommonTable):
-                raise QueryError(
-                    f'.With takes common tables made by With("name", query), not {type(table).__name__}'
-                )
+                raise QueryError(f'.With takes common tables made by With("name", query), not {type(table).__name__}')
         return self._with(extra_tables=(*self.extra_tables, *tables))
 
     def Subquery(self, name: str) -> Subquery:
@@ -252,9 +252,7 @@ def added(known: frozenset[Source], entity: Any, verb: str) -> tuple[Source, fro
     source = source_of(entity, verb)
     for other in known:
         if other.qualifier == source.qualifier:
-            raise QueryError(
-                f'{verb}: {source!r} is in the query already; use another name for it: Alias(…, "other")'
-            )
+            raise QueryError(f'{verb}: {source!r} is in the query already; use another name for it: Alias(…, "other")')
     return source, known | source.itself
 
 
