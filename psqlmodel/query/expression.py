@@ -458,6 +458,11 @@ def infix(
 ) -> Expression[Any]:
     """Join two nodes by an operator; an operand below its minimum level gets parentheses."""
     right = paren(right, left_minimum if right_minimum is None else right_minimum)
+    if getattr(left, "level", 0) == level >= left_minimum and isinstance(left.shape, tuple):
+        # A chain (a OR b OR c …) stays flat: thousands of terms must not nest as deep.
+        shape = (*left.shape, operator, right.shape)
+        sources = left.sources | right.sources
+        return Expression(shape, left.params + right.params, sources, left.flags | right.flags, level, type)
     return compose(level, type, paren(left, left_minimum), operator, right)
 
 

@@ -213,3 +213,12 @@ def test_an_error_never_tells_the_value() -> None:
         _ = User.age == "secret"
     assert "secret" not in str(caught.value)
     assert "secret" not in repr(User.name == "secret")
+
+
+def test_a_chain_of_thousands_of_conditions_compiles() -> None:
+    condition = User.id == 0
+    for number in range(1, 3000):
+        condition = condition | (User.id == number)
+    text = where(condition)
+    assert text.count(" OR ") == 2999
+    assert text.endswith("$3000")
