@@ -3,7 +3,7 @@
 from psqlmodel import errors, types
 from psqlmodel.core.context import SessionManager
 from psqlmodel.core.engine import AsyncEngine, Engine, create_async_engine, create_engine
-from psqlmodel.core.result import AsyncQueryResult, QueryResult
+from psqlmodel.core.loading.result import AsyncQueryResult, QueryResult
 from psqlmodel.core.row import Row as ResultRow
 from psqlmodel.core.session import AsyncSession, Session
 from psqlmodel.errors import *  # noqa: F403 - the whole tree is public

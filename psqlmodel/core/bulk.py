@@ -14,10 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from psqlmodel.core import sql
-from psqlmodel.core.collect import outgoing, take_keys
-from psqlmodel.core.sending import blame
 from psqlmodel.core.transaction import execute, within
+from psqlmodel.core.unitofwork import sql
+from psqlmodel.core.unitofwork.collect import outgoing, take_keys
+from psqlmodel.core.unitofwork.flush import flush
+from psqlmodel.core.unitofwork.sending import blame
 from psqlmodel.errors import (
     DatabaseError,
     InvalidValueError,
@@ -51,7 +52,7 @@ def bulk_insert(
     row, `ObjectStateError` for an object that a session is about to insert or has.
     """
     if workspace.autoflush:
-        yield from workspace.unit.flush(workspace)
+        yield from flush(workspace)
     total = 0
     for batch in _batches(models, model, _new_row):
         total += yield from _insert(workspace, batch, returning)
@@ -67,7 +68,7 @@ def bulk_update(workspace: Workspace, models: Iterable[Any], *, model: type | No
     do not fit.
     """
     if workspace.autoflush:
-        yield from workspace.unit.flush(workspace)
+        yield from flush(workspace)
     total = 0
     for batch in _batches(models, model, _changed_row):
         total += yield from _update(workspace, batch)
@@ -93,7 +94,7 @@ class Batch:
         self.positions: list[int] = []
 
 
-def _batches(models: Iterable[Any], model: type | None, row_of: Any) -> Iterator[Batch]:
+def _batches(models: Any, model: type | None, row_of: Any) -> Iterator[Batch]:
     mapper = None if model is None else mapper_of(model)
     if isinstance(models, Mapping) or not isinstance(models, Iterable):
         raise NotMappedError(f"bulk work takes a list or an iterator of models, not {type(models).__name__}")

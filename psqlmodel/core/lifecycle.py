@@ -6,11 +6,12 @@ import warnings
 from typing import TYPE_CHECKING
 
 from psqlmodel.core import transaction
+from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.errors import DatabaseError, EngineKindError, UncommittedChangesWarning
 from psqlmodel.steps import Steps
 
 if TYPE_CHECKING:
-    from psqlmodel.core.channel import AsyncSessionChannel, SessionChannel
+    from psqlmodel.core.engine.channel import AsyncSessionChannel, SessionChannel
     from psqlmodel.core.guard import Guard
     from psqlmodel.core.workspace import Workspace
 
@@ -27,10 +28,23 @@ class Policy:
 
 
 def commit(workspace: Workspace, guard: Guard, policy: Policy) -> Steps[None]:
-    """Commit; an atomic session is closed by it."""
-    yield from transaction.commit(workspace)
+    """Flush and commit; an atomic session is closed by it."""
+    yield from _commit(workspace)
     if policy.atomic:
         yield from close(workspace, guard)
+
+
+def _commit(workspace: Workspace) -> Steps[None]:
+    transaction.check(workspace)
+    try:
+        yield from flush(workspace)
+        yield from transaction.commit(workspace)
+    except GeneratorExit:
+        raise
+    except BaseException:
+        # The error of a commit says that the transaction is over; nothing more must be acknowledged.
+        workspace.transaction.failure = None
+        raise
 
 
 def leave(workspace: Workspace, guard: Guard, policy: Policy, error: BaseException | None) -> Steps[None]:
@@ -42,7 +56,7 @@ def leave(workspace: Workspace, guard: Guard, policy: Policy, error: BaseExcepti
         return
     if error is None and policy.auto_commit:
         try:
-            yield from transaction.commit(workspace)
+            yield from _commit(workspace)
         finally:
             yield from close(workspace, guard)
     elif error is None:

@@ -21,7 +21,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from psqlmodel.core.result import Pending
+from psqlmodel.core.loading.result import Pending
 from psqlmodel.errors import ParallelError, QueryError, SessionClosedError, SessionError
 from psqlmodel.query.statement import Query
 
@@ -144,7 +144,7 @@ def _fresh(session: Any, **options: Any) -> Any:
     return type(session)(session.engine, **options)
 
 
-def _listed(session: Session | AsyncSession, tasks: Iterable[Any]) -> list[Any]:
+def _listed(session: Session | AsyncSession, tasks: Any) -> list[Any]:
     if session.closed:
         raise SessionClosedError(f"the {type(session).__name__} is closed: open another one to go on")
     if isinstance(tasks, str | Query) or not isinstance(tasks, Iterable):

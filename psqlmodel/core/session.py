@@ -12,17 +12,19 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from psqlmodel.core import bulk, lifecycle, loading, parallel
-from psqlmodel.core.channel import AsyncSessionChannel, SessionChannel
+from psqlmodel.core import bulk, lifecycle, parallel
 from psqlmodel.core.context import SessionManager
 from psqlmodel.core.done import DONE, Done
 from psqlmodel.core.engine import AsyncEngine, Engine
+from psqlmodel.core.engine.channel import AsyncSessionChannel, SessionChannel
 from psqlmodel.core.guard import Guard
 from psqlmodel.core.lifecycle import Policy
-from psqlmodel.core.reading import Loaded
-from psqlmodel.core.result import PendingQuery, PendingResult, QueryResult
+from psqlmodel.core.loading import access
+from psqlmodel.core.loading.reading import Loaded
+from psqlmodel.core.loading.result import PendingQuery, PendingResult, QueryResult
 from psqlmodel.core.transaction import begin_text
 from psqlmodel.core.transaction import rollback as roll_back
+from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.core.workspace import Workspace
 from psqlmodel.steps import Steps, run, run_async
 
@@ -191,7 +193,7 @@ class Session(_SessionBase):
 
         Raises the server's error, after rolling the transaction back and restoring the objects.
         """
-        self._run(self._workspace.unit.flush(self._workspace))
+        self._run(flush(self._workspace))
 
     def commit(self) -> None:
         """Flush and commit. The objects stay readable; the next statement begins another transaction.
@@ -209,14 +211,14 @@ class Session(_SessionBase):
 
         `attributes` limits it to some columns or relations. Raises `StaleObjectError` if the row is gone.
         """
-        self._run(loading.refresh(self._workspace, model, attributes))
+        self._run(access.refresh(self._workspace, model, attributes))
 
     def load(self, models: Any, *paths: Any) -> None:
         """Load relations of one object or many: one query for each relation.
 
         session.load(users, User.orders)
         """
-        self._run(loading.load(self._workspace, models, *paths))
+        self._run(access.load(self._workspace, models, *paths))
 
     # --- querying ----------------------------------------------------------------------------------------------------
 
@@ -227,7 +229,7 @@ class Session(_SessionBase):
 
             user = session.get(User, 1)
         """
-        found: M | None = self._run(loading.get(self._workspace, model, pk))
+        found: M | None = self._run(access.get(self._workspace, model, pk))
         return found
 
     def exec(self, query: Any, params: Any = None) -> QueryResult[Any]:
@@ -237,7 +239,7 @@ class Session(_SessionBase):
 
             users = session.exec(Select(User).Where(User.age > 18)).all()
         """
-        return QueryResult(self._run(loading.select(self._workspace, query, params)))
+        return QueryResult(self._run(access.select(self._workspace, query, params)))
 
     def exec_one(self, query: Any, params: Any = None) -> Any:
         """Return the first object or row of a query, or None."""
@@ -291,7 +293,7 @@ def _load_now(workspace: Workspace, guard: Guard, channel: SessionChannel, obj: 
     """Load what is missing at the moment it is read. No method: the unit of work must not keep the session alive."""
     guard.enter()
     try:
-        return run(loading.load_missing(workspace, obj, key), channel)
+        return run(access.load_missing(workspace, obj, key), channel)
     finally:
         guard.leave()
 
@@ -368,7 +370,7 @@ class AsyncSession(_SessionBase):
 
     async def flush(self) -> None:
         """Send pending changes without committing; see `Session.flush`."""
-        await self._run(self._workspace.unit.flush(self._workspace))
+        await self._run(flush(self._workspace))
 
     async def commit(self) -> None:
         """Flush and commit; see `Session.commit`."""
@@ -380,17 +382,17 @@ class AsyncSession(_SessionBase):
 
     async def refresh(self, model: Any, attributes: Iterable[str] | None = None) -> None:
         """Reload an object from the database; see `Session.refresh`."""
-        await self._run(loading.refresh(self._workspace, model, attributes))
+        await self._run(access.refresh(self._workspace, model, attributes))
 
     async def load(self, models: Any, *paths: Any) -> None:
         """Load relations of one object or many; see `Session.load`."""
-        await self._run(loading.load(self._workspace, models, *paths))
+        await self._run(access.load(self._workspace, models, *paths))
 
     # --- querying ----------------------------------------------------------------------------------------------------
 
     async def get(self, model: type[M], pk: Any) -> M | None:
         """Return the object with this primary key, or None; see `Session.get`."""
-        return await self._run(loading.get(self._workspace, model, pk))
+        return await self._run(access.get(self._workspace, model, pk))
 
     def exec(self, query: Any, params: Any = None) -> PendingResult[Any]:
         """Execute a query or SQL text when the result, or one of its methods, is awaited; see `Session.exec`.
@@ -400,7 +402,7 @@ class AsyncSession(_SessionBase):
         return PendingResult(query, params, lambda: self._select(query, params))
 
     async def _select(self, query: Any, params: Any) -> Loaded[Any]:
-        return await self._run(loading.select(self._workspace, query, params))
+        return await self._run(access.select(self._workspace, query, params))
 
     def exec_one(self, query: Any, params: Any = None) -> PendingQuery[Any]:
         """Return the first object or row of a query, or None."""

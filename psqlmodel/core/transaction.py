@@ -1,16 +1,22 @@
 """Transactions: when they begin, how they end, and what an error does to them. Steps; no driver, no clock.
 
 BEGIN rides on the first statement. State moves before the `yield` that moves the server: "begun" is recorded first,
-so that a cancelled BEGIN is rolled back rather than leaked. After an error the transaction is rolled back at once and
-the objects are restored; if earlier work of the same transaction is lost by that, the session refuses to go on until
-`rollback()` says that the program knows.
+so that a cancelled BEGIN is rolled back rather than leaked. After an error the transaction is over at once: the pool
+rolls back what is open on a connection that it takes back, and the objects are restored. If earlier work of the same
+transaction is lost by that, the session refuses to go on until `rollback()` says that the program knows.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from psqlmodel.errors import ConfigurationError, ConnectionLost, DatabaseError, TransactionAbortedError
+from psqlmodel.errors import (
+    ConfigurationError,
+    ConnectionLost,
+    DatabaseError,
+    PSQLModelError,
+    TransactionAbortedError,
+)
 from psqlmodel.steps import Copy, Release, Rows, Statement, Steps
 
 if TYPE_CHECKING:
@@ -67,9 +73,8 @@ def execute(workspace: Workspace, request: Statement | Copy) -> Steps[Rows]:
     Raises `TransactionAbortedError` where an earlier error ended the transaction, and what the server reports.
     """
     transaction = workspace.transaction
-    if transaction.failure is not None:
-        raise TransactionAbortedError(_aborted(transaction.failure)) from transaction.failure
     if not transaction.begun:
+        check(workspace)
         transaction.begun = True
         request.prelude = transaction.begin
     try:
@@ -77,7 +82,7 @@ def execute(workspace: Workspace, request: Statement | Copy) -> Steps[Rows]:
     except GeneratorExit:
         raise
     except BaseException as error:
-        yield from _fail(workspace, error)
+        yield from fail(workspace, error)
         raise
 
 
@@ -94,64 +99,40 @@ def within(workspace: Workspace, steps: Steps[T]) -> Steps[T]:
         return result
 
 
+def check(workspace: Workspace) -> None:
+    """Raise `TransactionAbortedError` where an earlier error ended the transaction and `rollback()` has not followed."""
+    failure = workspace.transaction.failure
+    if failure is not None:
+        raise TransactionAbortedError(
+            f"the transaction was rolled back because of an earlier error ({type(failure).__name__}: {failure}), and "
+            "its earlier work with it; call session.rollback() to go on with a new transaction"
+        ) from failure
+
+
 def commit(workspace: Workspace) -> Steps[None]:
-    """Flush, then COMMIT; the objects stay as they are. An error rolls back and restores the objects."""
-    transaction, unit = workspace.transaction, workspace.unit
-    if transaction.failure is not None:
-        raise TransactionAbortedError(_aborted(transaction.failure)) from transaction.failure
-    try:
-        yield from unit.flush(workspace)
-        if transaction.begun:
-            yield from _send_commit(workspace)
-    except GeneratorExit:
-        raise
-    except BaseException:
-        # The error of a commit says that the transaction is over; nothing more must be acknowledged.
-        transaction.failure = None
-        raise
-    unit.committed()
-
-
-def _send_commit(workspace: Workspace) -> Steps[None]:
-    try:
-        yield Statement("COMMIT", prepare=False, purpose="transaction")
-    except GeneratorExit:
-        raise
-    except ConnectionLost as error:
-        error.add_note("The connection was lost during COMMIT: the transaction may have been committed or not.")
-        yield from _fail(workspace, error)
-        raise
-    except BaseException as error:
-        yield from _fail(workspace, error)
-        raise
-    workspace.transaction.end()
-    yield Release()
+    """Send COMMIT, if a transaction is open; what was written can't be undone afterwards."""
+    if workspace.transaction.begun:
+        try:
+            yield Statement("COMMIT", prepare=False, purpose="transaction")
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            if isinstance(error, ConnectionLost):
+                error.add_note("The connection was lost during COMMIT: the transaction may have been committed or not.")
+            yield from fail(workspace, error)
+            raise
+        workspace.transaction.end()
+        yield Release()
+    workspace.unit.committed()
 
 
 def rollback(workspace: Workspace) -> Steps[None]:
     """Roll the transaction back and restore the objects to what they were when it began."""
-    transaction = workspace.transaction
-    begun = transaction.begun
-    transaction.end()
+    begun = workspace.transaction.begun
+    workspace.transaction.end()
     workspace.unit.restore()
-    if begun:
-        yield from _send_rollback()
-
-
-def _fail(workspace: Workspace, error: BaseException) -> Steps[None]:
-    """End the transaction after `error`, with the connection clean or thrown away, and restore the objects."""
-    transaction = workspace.transaction
-    worked = transaction.worked
-    transaction.end()
-    workspace.unit.restore()
-    transaction.failure = error if worked else None
-    if isinstance(error, DatabaseError) and not isinstance(error, ConnectionLost):
-        yield from _send_rollback()
-    else:
-        yield Release(discard=True)
-
-
-def _send_rollback() -> Steps[None]:
+    if not begun:
+        return
     try:
         yield Statement("ROLLBACK", prepare=False, purpose="transaction")
     except GeneratorExit:
@@ -166,8 +147,16 @@ def _send_rollback() -> Steps[None]:
         yield Release()
 
 
-def _aborted(failure: BaseException) -> str:
-    return (
-        f"the transaction was rolled back because of an earlier error ({type(failure).__name__}: {failure}), and "
-        "its earlier work with it; call session.rollback() to go on with a new transaction"
-    )
+def fail(workspace: Workspace, error: BaseException) -> Steps[None]:
+    """End the transaction after `error`, if one is open, and restore the objects.
+
+    The connection goes back to be rolled back there; where its state is in doubt it is thrown away.
+    """
+    transaction = workspace.transaction
+    if not transaction.begun:
+        return
+    worked = transaction.worked
+    transaction.end()
+    workspace.unit.restore()
+    transaction.failure = error if worked else None
+    yield Release(discard=not isinstance(error, PSQLModelError) or isinstance(error, ConnectionLost))

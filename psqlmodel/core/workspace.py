@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from psqlmodel.core.identity import IdentityMap
 from psqlmodel.core.transaction import Transaction
-from psqlmodel.core.unitofwork import UnitOfWork
+from psqlmodel.core.unitofwork.identity import IdentityMap
+from psqlmodel.core.unitofwork.unit import UnitOfWork
 
 if TYPE_CHECKING:
-    from psqlmodel.core.catalog import Catalog
+    from psqlmodel.core.engine.catalog import Catalog
 
 
 class Workspace:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from psqlmodel.core import sql
-from psqlmodel.core.collect import Link, dumped_column, outgoing
-from psqlmodel.core.sending import send
 from psqlmodel.core.transaction import within
+from psqlmodel.core.unitofwork import sql
+from psqlmodel.core.unitofwork.collect import Link, dumped_column, outgoing
+from psqlmodel.core.unitofwork.sending import send
 from psqlmodel.model.constraints import ForeignKey
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.relations import RelationInfo

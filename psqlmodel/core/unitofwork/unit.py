@@ -9,11 +9,11 @@ from __future__ import annotations
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from psqlmodel.core.collect import changed_columns
-from psqlmodel.core.identity import IdentityMap
-from psqlmodel.core.undo import UndoLog
+from psqlmodel.core.unitofwork.collect import changed_columns
+from psqlmodel.core.unitofwork.identity import IdentityMap
+from psqlmodel.core.unitofwork.undo import UndoLog
 from psqlmodel.errors import NotLoadedError, NotMappedError, ObjectStateError
 from psqlmodel.model.mapper import Mapper, mapper_of
 from psqlmodel.model.state import (
@@ -29,10 +29,6 @@ from psqlmodel.model.state import (
     State,
     set_state,
 )
-
-if TYPE_CHECKING:
-    from psqlmodel.core.workspace import Workspace
-    from psqlmodel.steps import Steps
 
 Objects = dict[int, Any]  # by id: a model may define its own equality
 
@@ -158,14 +154,6 @@ class UnitOfWork:
         }
         counted = Counter((kind, type(obj).__name__) for kind, objects in held.items() for obj in objects)
         return [f"{count} {kind} {name}" for (kind, name), count in counted.items()]
-
-    def flush(self, workspace: Workspace) -> Steps[None]:
-        """Send all changes to the database, in the session's transaction."""
-        from psqlmodel.core.flush import flush
-
-        if not self.has_changes:
-            return
-        yield from flush(workspace)
 
     def committed(self) -> None:
         """Forget what the transaction changed: there is no way back behind a commit."""

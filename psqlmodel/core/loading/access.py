@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from psqlmodel.core.include import include, keys_of
-from psqlmodel.core.reading import Loaded, autoflush, fetch, known_types, load_columns, load_rows, prepared
+from psqlmodel.core.loading.include import include, keys_of
+from psqlmodel.core.loading.reading import Loaded, autoflush, fetch, known_types, load_columns, load_rows, prepared
 from psqlmodel.core.row import rows_of
 from psqlmodel.core.transaction import execute
+from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.errors import (
     InvalidValueError,
     MissingPrimaryKeyError,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from psqlmodel.model.relations import RelationInfo
 
 
+_PLAIN = frozenset({int, str, UUID})  # keys of nearly all tables; nothing about them needs a check
 _READING = frozenset({"SELECT", "VALUES", "TABLE", "SHOW", "EXPLAIN", "FETCH", "SET"})
 _WRITING = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
 
@@ -79,6 +82,8 @@ def identity_key(mapper: Mapper, key: Any) -> Any:
     Raises `MissingPrimaryKeyError` for a key that does not fit, `InvalidValueError` for one that can't be a
     key.
     """
+    if type(key) in _PLAIN and len(mapper.primary_key) == 1:
+        return key
     names = [column.key for column in mapper.primary_key]
     if not names:
         raise MissingPrimaryKeyError(f"{mapper.name} has no primary key: select its rows with a query")
@@ -92,7 +97,7 @@ def identity_key(mapper: Mapper, key: Any) -> Any:
         if part is None:
             raise MissingPrimaryKeyError(f"{mapper.name}.{name} is part of the primary key and can't be None")
         try:
-            hash(part)
+            _ = hash(part)
         except TypeError:
             raise InvalidValueError(f"{mapper.name}.{name}: a {type(part).__name__} can't be a key") from None
     return parts[0] if len(parts) == 1 else tuple(parts)
@@ -130,7 +135,7 @@ def _by_key(
     workspace: Workspace, mapper: Mapper, columns: Sequence[Column[Any]], key: Sequence[Any]
 ) -> Steps[list[Any]]:
     """Select one row by its primary key."""
-    args = []
+    args: list[Any] = []
     for column, part in zip(mapper.primary_key, key, strict=True):
         bound = bind(column, part)
         if isinstance(bound, Deferred):  # the type of the column is guessed, and the guess matters
@@ -179,7 +184,7 @@ def select(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded
 def _execute_text(workspace: Workspace, text: str, params: Any) -> Steps[Loaded[Any]]:
     sql, args = translate_params(text, params)
     if workspace.autoflush:
-        yield from workspace.unit.flush(workspace)
+        yield from flush(workspace)
     rows = yield from execute(workspace, Statement(sql, args, purpose="raw"))
     if text_writes(text):
         workspace.transaction.worked = True
@@ -314,7 +319,7 @@ def _named(mapper: Mapper, obj: Any, attributes: Iterable[str] | None) -> tuple[
     columns: list[Column[Any]] = []
     relations: list[RelationInfo] = []
     for name in attributes:
-        key = name if isinstance(name, str) else getattr(name, "key", "")
+        key = getattr(name, "key", name)  # `User.name` will do as well
         if key in mapper.attributes:
             columns.append(mapper.attributes[key])
         elif key in mapper.relations:

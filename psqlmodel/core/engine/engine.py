@@ -13,12 +13,12 @@ from types import TracebackType
 from typing import Any, Literal, TypeVar, overload
 
 from psqlmodel import schema
-from psqlmodel.core import jobs
-from psqlmodel.core.catalog import Catalog
-from psqlmodel.core.channel import AsyncSessionChannel, Listener, SessionChannel, StatementEvent
-from psqlmodel.core.discovery import find_models
-from psqlmodel.core.dsn import Target, parse_dsn
-from psqlmodel.core.options import Options, read_options
+from psqlmodel.core.engine import jobs
+from psqlmodel.core.engine.catalog import Catalog
+from psqlmodel.core.engine.channel import AsyncSessionChannel, Listener, SessionChannel, StatementEvent
+from psqlmodel.core.engine.discovery import find_models
+from psqlmodel.core.engine.dsn import Target, parse_dsn
+from psqlmodel.core.engine.options import Options, read_options
 from psqlmodel.core.row import RowList
 from psqlmodel.core.transaction import begin_text
 from psqlmodel.drivers.async_pool import AsyncPool

@@ -8,13 +8,13 @@ row makes one, for reading only.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from psqlmodel.core.gcpause import paused
+from psqlmodel.core.loading.gcpause import paused
 from psqlmodel.core.row import row_class
 from psqlmodel.core.transaction import execute, within
+from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.model.codegen import Load, entity_loader
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.query.compiler import Compiled, compile
@@ -75,7 +75,7 @@ def autoflush(workspace: Workspace, tables: frozenset[str]) -> Steps[None]:
     """Flush if there are changes to one of these tables, so that the query sees them."""
     unit = workspace.unit
     if workspace.autoflush and unit.has_changes and unit.overlaps(tables):
-        yield from unit.flush(workspace)
+        yield from flush(workspace)
 
 
 # --- rows become objects ------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def _scalar_rows(make: Callable[[Any], Any], outputs: Sequence[Output], rows: Ro
     converted = [(index, convert) for index, convert in loads if convert is not None]
     if not converted:
         return list(map(make, rows.data))
-    found = []
+    found: list[Any] = []
     for row in rows.data:
         values = list(row)
         for index, convert in converted:

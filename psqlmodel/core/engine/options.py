@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
-from psqlmodel.core.dsn import Target, find_target
+from psqlmodel.core.engine.dsn import Target, find_target
 from psqlmodel.errors import ConfigurationError
 
 

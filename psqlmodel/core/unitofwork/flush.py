@@ -9,11 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from psqlmodel.core import insertion, links, sql
-from psqlmodel.core.collect import Changes, collect, dumped, dumped_column, outgoing, take_keys, value_of
-from psqlmodel.core.ordering import parents_first
-from psqlmodel.core.sending import send
-from psqlmodel.core.transaction import execute, within
+from psqlmodel.core.transaction import execute, fail, within
+from psqlmodel.core.unitofwork import insertion, links, sql
+from psqlmodel.core.unitofwork.collect import (
+    Changes,
+    collect,
+    dumped,
+    dumped_column,
+    outgoing,
+    take_keys,
+    validate,
+    value_of,
+)
+from psqlmodel.core.unitofwork.ordering import parents_first
+from psqlmodel.core.unitofwork.sending import send
 from psqlmodel.errors import StaleObjectError
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.state import DELETED, Raw, State, raw_name, set_state
@@ -27,27 +36,43 @@ if TYPE_CHECKING:
 def flush(workspace: Workspace) -> Steps[None]:
     """Write all changes of the session's unit of work in its transaction.
 
-    Raises what the server reports, `StaleObjectError` for a row that is gone, `InvalidValueError` for a value that
-    does not fit (before its statement is sent).
+    Raises what the server reports and `StaleObjectError` for a row that is gone, after the transaction is rolled back
+    and the objects are restored; `InvalidValueError` for a value that does not fit, before anything is sent.
     """
     unit, catalog = workspace.unit, workspace.catalog
+    if not unit.has_changes:
+        return
     touched = {type(o).__mapper__ for held in (unit.new, unit.tracked, unit.deleted) for o in held.values()}
     if catalog.missing(touched):
         yield from within(workspace, catalog.ensure(touched))
     changes = collect(unit)
+    validate(changes, catalog.type_of)
     _remember(workspace, changes)
+    try:
+        yield from _write(workspace, changes)
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        yield from fail(workspace, error)
+        raise
+    _settle(workspace, changes)
+
+
+def _write(workspace: Workspace, changes: Changes) -> Steps[None]:
     order = parents_first(changes.mappers)
     yield from links.unlink(workspace, changes.unlinked)
     for mapper in order:
         yield from insertion.insert(workspace, mapper, changes)
-    yield from _late_keys(workspace, changes)
+    for (mapper, columns), objects in changes.late.items():  # keys that a circle of rows left open
+        yield from _update(workspace, mapper, columns, objects)
     for mapper in order:
         for columns, objects in changes.changed.get(mapper, {}).items():
             yield from _update(workspace, mapper, columns, objects)
     yield from links.link(workspace, changes.linked)
     for mapper in reversed(order):
         yield from _delete(workspace, mapper, changes.deleted.get(mapper, ()))
-    _settle(workspace, changes)
+    if changes.written:
+        workspace.transaction.worked = True
 
 
 def _remember(workspace: Workspace, changes: Changes) -> None:
@@ -60,12 +85,6 @@ def _remember(workspace: Workspace, changes: Changes) -> None:
     for objects in changes.deleted.values():
         for obj in objects:
             undo.deleted(obj, obj._state.original)
-
-
-def _late_keys(workspace: Workspace, changes: Changes) -> Steps[None]:
-    """Write the foreign keys that had to wait because rows refer to each other in a circle."""
-    for (mapper, columns), objects in changes.late.items():
-        yield from _update(workspace, mapper, columns, objects)
 
 
 # --- updates -----------------------------------------------------------------------------------------------------------

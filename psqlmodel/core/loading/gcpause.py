@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 from _thread import allocate_lock  # the lock alone: the layers of steps do not import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 _lock = allocate_lock()
@@ -18,7 +18,7 @@ _was_enabled = False
 
 
 @contextmanager
-def paused() -> Iterator[None]:
+def paused() -> Generator[None, None, None]:
     """Keep the collector from running inside the block."""
     _pause()
     try:

@@ -14,7 +14,7 @@ from enum import Enum
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from psqlmodel.core.reading import autoflush, fetch, load_output, prepared
+from psqlmodel.core.loading.reading import autoflush, fetch, load_output, prepared
 from psqlmodel.core.transaction import execute
 from psqlmodel.errors import QueryError
 from psqlmodel.model.mapper import Mapper
@@ -286,7 +286,7 @@ def _rank(partition: Sequence[Any], ordering: Sequence[Any]) -> Expression[int]:
         join_shapes([item.shape for item in ordered], ", "),
         ")",
     )
-    sources = frozenset().union(*(node.sources for node in nodes))
+    sources: frozenset[Any] = frozenset().union(*(node.sources for node in nodes))
     flags = WINDOW
     for node in nodes:
         flags |= node.flags & INHERITED
@@ -386,5 +386,5 @@ def _tuple_in(
         shape += (", " if n > 1 else "", None, "::", TransportSlot(column))
     shape.append(f") AS k({', '.join(f'c{n}' for n in numbers)}))")
     params = tuple(DeferredList(column, array) for column, array in zip(typed_as, arrays, strict=True))
-    sources = frozenset().union(*(column.sources for column in columns))
+    sources: frozenset[Any] = frozenset().union(*(column.sources for column in columns))
     return Expression(tuple(shape), params, sources, DEFERRED, COMPARISON)

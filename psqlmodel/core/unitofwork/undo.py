@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from psqlmodel.model.state import TRANSIENT, set_state
 
 if TYPE_CHECKING:
-    from psqlmodel.core.unitofwork import UnitOfWork
+    from psqlmodel.core.unitofwork.unit import UnitOfWork
 
 
 class Entry:
@@ -77,7 +77,7 @@ class UndoLog:
 
 
 def _restore(unit: UnitOfWork, entry: Entry) -> None:
-    from psqlmodel.core.unitofwork import put_back
+    from psqlmodel.core.unitofwork.unit import put_back
 
     obj = entry.obj
     mapper = type(obj).__mapper__

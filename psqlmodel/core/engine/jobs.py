@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from psqlmodel.core.dsn import Target
+from psqlmodel.core.engine.dsn import Target
 from psqlmodel.core.row import RowList, rows_of
 from psqlmodel.errors import ConfigurationError, DatabaseError, SessionClosedError
 from psqlmodel.query.quoting import quote

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from psqlmodel.core import sql
-from psqlmodel.core.collect import (
+from psqlmodel.core.unitofwork import sql
+from psqlmodel.core.unitofwork.collect import (
     Changes,
     dumped,
     dumped_column,
@@ -20,7 +20,7 @@ from psqlmodel.core.collect import (
     value_of,
     waits_for,
 )
-from psqlmodel.core.sending import send
+from psqlmodel.core.unitofwork.sending import send
 from psqlmodel.errors import DatabaseError, RelationError
 from psqlmodel.model.codegen import Field
 from psqlmodel.model.fields import Column

@@ -5,7 +5,7 @@ Values are dumped here, so that what does not fit its column is refused before a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.errors import InvalidValueError, MissingPrimaryKeyError, ObjectStateError
@@ -16,7 +16,7 @@ from psqlmodel.model.state import PENDING, TRANSIENT, UNSET, Raw, raw_name
 from psqlmodel.types import PgType
 
 if TYPE_CHECKING:
-    from psqlmodel.core.unitofwork import UnitOfWork
+    from psqlmodel.core.unitofwork.unit import UnitOfWork
 
 
 class Changes:
@@ -34,6 +34,11 @@ class Changes:
         self.unlinked: dict[Link, None] = {}
         self.waiting: set[int] = set()  # ids of new objects whose row is not made yet
         self.late: dict[tuple[Mapper, tuple[str, ...]], list[Any]] = {}  # keys that a circle of rows leaves open
+
+    @property
+    def written(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.new or self.changed or self.deleted or self.linked or self.unlinked)
 
     @property
     def mappers(self) -> set[Mapper]:
@@ -185,6 +190,22 @@ def waits_for(obj: Any, relations: Iterable[RelationInfo], waiting: set[int]) ->
     """Return the relations of `obj` that point at a new object whose row is not made yet."""
     values = obj.__dict__
     return [r for r in relations if id(values.get(r.key)) in waiting and values[r.key] is not obj]
+
+
+def validate(changes: Changes, type_of: Callable[[Any], PgType[Any]]) -> None:
+    """Refuse values that do not fit their columns before the first of several statements is sent.
+
+    One statement alone refuses them by itself: its values are dumped before it is sent. Raises `InvalidValueError`.
+    """
+    groups = [(mapper, mapper.keys, objects) for mapper, objects in changes.new.items()]
+    groups += [(m, keys, objects) for m, by_keys in changes.changed.items() for keys, objects in by_keys.items()]
+    if len(groups) < 2:
+        return
+    for mapper, keys, objects in groups:
+        for key in keys:
+            column = mapper.attributes[key]
+            values = [obj.__dict__.get(key) for obj in objects]
+            _ = dumped_column(mapper, column, type_of(column), values)
 
 
 # --- from objects to columns of wire values ----------------------------------------------------------------------------

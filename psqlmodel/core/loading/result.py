@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from typing import Any, Generic, TypeVar, overload
 
-from psqlmodel.core.reading import Loaded
+from psqlmodel.core.loading.reading import Loaded
 from psqlmodel.errors import MultipleResultsFound, NoResultFound
 
 T = TypeVar("T")
@@ -192,27 +192,27 @@ class PendingResult(Pending[AsyncQueryResult[T]]):
 
     def all(self) -> PendingQuery[list[T]]:
         """Return all objects or rows."""
-        return self._verb(QueryResult.all)
+        return self._verb(lambda result: result.all())
 
     def first(self) -> PendingQuery[T | None]:
         """Return the first object or row, or None where there is none."""
-        return self._verb(QueryResult.first)
+        return self._verb(lambda result: result.first())
 
     def one(self) -> PendingQuery[T]:
         """Return the only object or row; see `QueryResult.one`."""
-        return self._verb(QueryResult.one)
+        return self._verb(lambda result: result.one())
 
     def one_or_none(self) -> PendingQuery[T | None]:
         """Return the only object or row, or None; see `QueryResult.one_or_none`."""
-        return self._verb(QueryResult.one_or_none)
+        return self._verb(lambda result: result.one_or_none())
 
     def scalars(self) -> PendingQuery[list[Any]]:
         """Return the first value of each row; objects are themselves."""
-        return self._verb(QueryResult.scalars)
+        return self._verb(lambda result: result.scalars())
 
     def scalar(self) -> PendingQuery[Any]:
         """Return the first value of the first row, or None where there is no row."""
-        return self._verb(QueryResult.scalar)
+        return self._verb(lambda result: result.scalar())
 
     def _verb(self, method: Callable[[QueryResult[T]], R]) -> PendingQuery[R]:
         self.take_over()

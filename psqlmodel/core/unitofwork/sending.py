@@ -17,12 +17,10 @@ if TYPE_CHECKING:
 def send(workspace: Workspace, mapper: Mapper, objects: Sequence[Any], statement: Statement) -> Steps[Rows]:
     """Send a statement that writes `objects`; an error of the server is told what it is about."""
     try:
-        rows = yield from execute(workspace, statement)
+        return (yield from execute(workspace, statement))
     except DatabaseError as error:
         blame(error, mapper, objects)
         raise
-    workspace.transaction.worked = True
-    return rows
 
 
 def blame(error: DatabaseError, mapper: Mapper, objects: Sequence[Any]) -> None:
