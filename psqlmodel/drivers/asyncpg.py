@@ -28,7 +28,6 @@ from psqlmodel.query.lexing import first_word, is_script, tokens
 from psqlmodel.steps import NO_COLUMNS, Copy, Rows, Shape, Statement
 
 PREPARED_STATEMENTS = 256  # of each connection; each costs the server some 10 to 50 kB
-COPY_CHUNK = 1 << 16
 
 # Commands that give no rows go as a simple query: one trip instead of two.
 _ROWLESS = frozenset(
@@ -98,7 +97,7 @@ class _Prepared:
 class Connection:
     """One asyncpg connection; used by one task at a time, on the event loop that made it."""
 
-    __slots__ = ("_capacity", "_counter", "_prepared", "_raw", "_rowless", "pid")
+    __slots__ = ("_capacity", "_columns", "_counter", "_prepared", "_raw", "_rowless", "pid")
 
     def __init__(self, raw: Any, *, prepared_statements: bool = True) -> None:
         self._raw = raw
@@ -106,6 +105,7 @@ class Connection:
         self._prepared: OrderedDict[str, _Prepared] = OrderedDict()
         self._rowless: dict[str, bool] = {}
         self._counter = 0
+        self._columns: dict[tuple[str, tuple[str, ...]], tuple[int, ...]] = {}
         self.pid: int = raw.get_server_pid()
 
     @property
@@ -208,11 +208,24 @@ class Connection:
 
     async def _copy(self, request: Copy) -> Rows:
         schema, table = _path(request.table)
-        source = _chunks(request)
-        status = await self._raw.copy_to_table(
-            table, source=source, columns=[_bare(name) for name in request.columns], schema_name=schema
-        )
+        columns = [_bare(name) for name in request.columns]
+        if await self._takes_binary(request):
+            status = await self._raw.copy_records_to_table(
+                table, records=request.records, columns=columns, schema_name=schema
+            )
+        else:
+            status = await self._raw.copy_to_table(table, source=_chunks(request), columns=columns, schema_name=schema)
         return Rows((), NO_COLUMNS, _count(status))
+
+    async def _takes_binary(self, request: Copy) -> bool:
+        """Tell whether all columns are what their values are: binary is then several times as fast as text."""
+        key = (request.table, tuple(request.columns))
+        oids = self._columns.get(key)
+        if oids is None:
+            listing = ", ".join(request.columns)
+            probe = await self._raw.prepare(f"SELECT {listing} FROM {request.table} LIMIT 0", name="")  # noqa: S608 (quoted identifiers)
+            oids = self._columns[key] = tuple([each.type.oid for each in probe.get_attributes()])
+        return all(_fits_binary(kind, oid) for kind, oid in zip(request.types, oids, strict=True))
 
     # --- errors
 
@@ -257,18 +270,15 @@ def _zoned(value: Any) -> Any:
     return value.replace(tzinfo=UTC) if _lacks_zone(value) else value
 
 
+def _fits_binary(transport: str, oid: int) -> bool:
+    if transport == "text":
+        return oid in _CHARACTERS
+    return oid != _FLOAT4 and oid in wire.NATIVE and wire.NATIVE[oid][0] == transport
+
+
 async def _chunks(request: Copy) -> AsyncIterator[bytes]:
-    pieces: list[str] = []
-    length = 0
-    for line in wire.copy_lines(request.records):
-        pieces.append(line)
-        length += len(line)
-        if length >= COPY_CHUNK:
-            yield "".join(pieces).encode()
-            pieces.clear()
-            length = 0
-    if pieces:
-        yield "".join(pieces).encode()
+    for block in wire.copy_blocks(request.records):
+        yield block.encode()
 
 
 def _path(table: str) -> tuple[str | None, str]:
@@ -307,7 +317,7 @@ def adapt(text: str, args: Sequence[Any], oids: Sequence[int]) -> tuple[str, Seq
     return (_with_casts(text, casts) if casts else text), values
 
 
-_TEXT, _NUMERIC, _TIMESTAMP, _TIMESTAMPTZ = 25, 1700, 1114, 1184
+_TEXT, _FLOAT4, _NUMERIC, _TIMESTAMP, _TIMESTAMPTZ = 25, 700, 1700, 1114, 1184
 _CHARACTERS = frozenset({19, 25, 1042, 1043})
 _NOT_TEXT: dict[int, str] = {oid: name for oid, (name, _) in wire.NATIVE.items() if oid not in _CHARACTERS} | {
     array: f"{name}[]" for name, array in (wire.NATIVE | wire.TEXTUAL).values() if array

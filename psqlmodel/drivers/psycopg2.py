@@ -13,6 +13,7 @@ statement inside one.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -113,7 +114,7 @@ class Connection:
             plan = self._remember(text)
             return self._send_text(plan, request)
         self._plans.move_to_end(text)
-        if plan.name:
+        if plan.name and request.prepare:
             return self._send_execute(plan, request, request.prelude)
         if request.prepare and self._prepares and plan.preparable:
             self._prepare(plan, request)
@@ -227,7 +228,7 @@ class _Source:
     """The records of a COPY as the file that psycopg2 reads; keeps what went wrong while they were made."""
 
     def __init__(self, request: Copy) -> None:
-        self._lines = iter(wire.copy_lines(request.records))
+        self._blocks = wire.copy_blocks(request.records)
         self._rest = ""
         self.error: BaseException | None = None
 
@@ -235,9 +236,9 @@ class _Source:
         """Return some `size` characters, nothing at the end."""
         pieces, length = [self._rest], len(self._rest)
         try:
-            for line in self._lines:
-                pieces.append(line)
-                length += len(line)
+            for block in self._blocks:
+                pieces.append(block)
+                length += len(block)
                 if length >= size:
                     break
         except BaseException as error:
@@ -297,6 +298,8 @@ class Typed:
 def typed(value: Any) -> Any:
     """Return what psycopg2 writes as a literal of the value's own type; lists and texts stay untyped."""
     kind = type(value)
+    if (kind is int or kind is float) and value < 0 and value > -math.inf:
+        return Typed(repr(value), _number(value))  # of a bare -1::int2 the cast would take the 1 only
     if kind in _BARE or kind is float:
         return value
     if kind is datetime:
@@ -306,6 +309,13 @@ def typed(value: Any) -> Any:
     name = _LITERALS.get(kind)
     text = wire.to_text(value)
     return text if name is None else Typed(text, name)
+
+
+def _number(value: float) -> str:
+    """Return the type of a bare number in SQL."""
+    if type(value) is float:
+        return "numeric"
+    return "int4" if value >= -(2**31) else "int8" if value >= -(2**63) else "numeric"
 
 
 _LITERALS: dict[type, str] = {

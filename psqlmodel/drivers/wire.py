@@ -7,8 +7,10 @@ driver's work. The tables tell which built-in types travel as text and which OID
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime
+from itertools import islice
 from typing import Any, Final
 
 from psqlmodel.types import array_literal, text_of
@@ -123,25 +125,45 @@ def to_text(value: Any) -> str:
 
 # --- rows for COPY ------------------------------------------------------------------------------------------
 
-_COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_BLOCK = 1000  # rows that are written column by column: enough to pay for it, few enough to stay in the cache
+_SPECIAL = re.compile(r"[\\\t\n\r]")
+_EXTREME = re.compile(r"9999-12-31|0001-01-01")  # may be an infinity
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def copy_lines(records: Iterable[Sequence[Any]]) -> Iterable[str]:
-    """Yield one line of COPY's text format for each record of wire values."""
-    for record in records:
-        yield "\t".join([_copy_field(value) for value in record]) + "\n"
+def copy_blocks(records: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """Yield records of wire values in COPY's text format, some hundred lines at a time.
+
+    Column by column, since a column is of one type: a quarter of the time of value by value.
+    """
+    rows = iter(records)
+    while block := list(islice(rows, _BLOCK)):
+        columns = [_copy_column(column) for column in zip(*block, strict=True)]
+        yield "\n".join(map("\t".join, zip(*columns, strict=True))) + "\n"
+
+
+def _copy_column(values: Sequence[Any]) -> Iterable[str]:
+    kinds = set(map(type, values))
+    if len(kinds) == 1:
+        (kind,) = kinds
+        if kind is int:
+            return map(int.__repr__, values)
+        if kind is float:
+            return map(float.__repr__, values)
+        if kind is str and _SPECIAL.search("".join(values)) is None:
+            return values
+        if kind is datetime or kind is date:
+            texts = list(map(kind.__str__, values))
+            if _EXTREME.search("\n".join(texts)) is None:
+                return texts
+    return map(_copy_field, values)
 
 
 def _copy_field(value: Any) -> str:
     if value is None:
         return "\\N"
-    kind = type(value)
-    if kind is int:
-        return str(value)
-    text = value if kind is str else to_text(value)
-    if text.isalnum():  # most texts need no translation, and asking is three times as fast
-        return text
-    return text.translate(_COPY_ESCAPES)
+    text = value if type(value) is str else to_text(value)
+    return text if text.isalnum() else text.translate(_ESCAPES)  # asking first is three times as fast
 
 
 def utc_naive(value: datetime) -> datetime:

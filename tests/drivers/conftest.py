@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from psqlmodel.core.dsn import parse_dsn
+from psqlmodel.core.engine.dsn import parse_dsn
 from psqlmodel.drivers import asyncpg as asyncpg_driver
 from psqlmodel.drivers import psycopg2 as psycopg2_driver
 from psqlmodel.steps import Copy, Rows, Statement

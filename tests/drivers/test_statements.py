@@ -137,7 +137,23 @@ def test_literals_of_raw_sql_mean_the_same_on_both_drivers(connections):
     from decimal import Decimal
     from uuid import UUID
 
-    values = [5, 2**40, True, 1.5, Decimal("1.50"), "x", None, date(2024, 1, 1), timedelta(days=1, seconds=1)]
+    values = [
+        5,
+        -5,
+        2**40,
+        -(2**31),
+        -(2**40),
+        2**70,
+        -(2**70),
+        -1.5,
+        True,
+        1.5,
+        Decimal("1.50"),
+        "x",
+        None,
+        date(2024, 1, 1),
+        timedelta(days=1, seconds=1),
+    ]
     values += [datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 1), UUID(int=5), b"\x00\xff", [1, None]]
     for value in values:
         results = [each.execute(Statement("SELECT $1", [value], prepare=False)).data[0][0] for each in connections]

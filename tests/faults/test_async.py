@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from psqlmodel.core.channel import AsyncSessionChannel
 from psqlmodel.core.engine import create_async_engine
+from psqlmodel.core.engine.channel import AsyncSessionChannel
 from psqlmodel.errors import ConnectionLost, DatabaseError, PoolClosedError, PoolTimeout, QueryCanceled
 from psqlmodel.steps import Release, Statement
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from psqlmodel.core.channel import SessionChannel
+from psqlmodel.core.engine.channel import SessionChannel
 from psqlmodel.embedded import Server
 from psqlmodel.errors import (
     ConnectionLost,
