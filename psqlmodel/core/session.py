@@ -6,11 +6,11 @@ the names and parameters of the two classes.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar, overload
 
 from psqlmodel.core import bulk, lifecycle, parallel
 from psqlmodel.core.context import SessionManager
@@ -22,14 +22,18 @@ from psqlmodel.core.lifecycle import Policy
 from psqlmodel.core.loading import access
 from psqlmodel.core.loading.reading import Loaded
 from psqlmodel.core.loading.result import PendingQuery, PendingResult, QueryResult
+from psqlmodel.core.row import Row
+from psqlmodel.core.savepoint import AsyncNested, Nested
 from psqlmodel.core.transaction import begin_text
 from psqlmodel.core.transaction import rollback as roll_back
 from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.core.workspace import Workspace
+from psqlmodel.query.statement import Query
 from psqlmodel.steps import Steps, run, run_async
 
 T = TypeVar("T")
 M = TypeVar("M")
+Params: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
 
 
 class _SessionBase:
@@ -206,6 +210,16 @@ class Session(_SessionBase):
         """Roll the transaction back; the objects return to what they were when it began."""
         self._run(roll_back(self._workspace))
 
+    def begin_nested(self, name: str | None = None) -> Nested:
+        """Return a `with` block whose work can be rolled back by itself: an error in it leaves the rest whole.
+
+        `name` is the savepoint's, for those who look at the server's log.
+
+            with session.begin_nested():
+                session.add(User(name="Ada"))
+        """
+        return Nested(self._run, self._workspace, name)
+
     def refresh(self, model: Any, attributes: Iterable[str] | None = None) -> None:
         """Reload an object from the database, discarding its local changes.
 
@@ -232,6 +246,10 @@ class Session(_SessionBase):
         found: M | None = self._run(access.get(self._workspace, model, pk))
         return found
 
+    @overload
+    def exec(self, query: Query[T], params: None = None) -> QueryResult[T]: ...
+    @overload
+    def exec(self, query: str, params: Params = None) -> QueryResult[Row]: ...
     def exec(self, query: Any, params: Any = None) -> QueryResult[Any]:
         """Execute a query or SQL text and return its result.
 
@@ -241,6 +259,10 @@ class Session(_SessionBase):
         """
         return QueryResult(self._run(access.select(self._workspace, query, params)))
 
+    @overload
+    def exec_one(self, query: Query[T], params: None = None) -> T | None: ...
+    @overload
+    def exec_one(self, query: str, params: Params = None) -> Row | None: ...
     def exec_one(self, query: Any, params: Any = None) -> Any:
         """Return the first object or row of a query, or None."""
         return self.exec(query, params).first()
@@ -380,6 +402,10 @@ class AsyncSession(_SessionBase):
         """Roll the transaction back; see `Session.rollback`."""
         await self._run(roll_back(self._workspace))
 
+    def begin_nested(self, name: str | None = None) -> AsyncNested:
+        """Return an `async with` block whose work can be rolled back by itself; see `Session.begin_nested`."""
+        return AsyncNested(self._run, self._workspace, name)
+
     async def refresh(self, model: Any, attributes: Iterable[str] | None = None) -> None:
         """Reload an object from the database; see `Session.refresh`."""
         await self._run(access.refresh(self._workspace, model, attributes))
@@ -394,6 +420,10 @@ class AsyncSession(_SessionBase):
         """Return the object with this primary key, or None; see `Session.get`."""
         return await self._run(access.get(self._workspace, model, pk))
 
+    @overload
+    def exec(self, query: Query[T], params: None = None) -> PendingResult[T]: ...
+    @overload
+    def exec(self, query: str, params: Params = None) -> PendingResult[Row]: ...
     def exec(self, query: Any, params: Any = None) -> PendingResult[Any]:
         """Execute a query or SQL text when the result, or one of its methods, is awaited; see `Session.exec`.
 
@@ -404,6 +434,10 @@ class AsyncSession(_SessionBase):
     async def _select(self, query: Any, params: Any) -> Loaded[Any]:
         return await self._run(access.select(self._workspace, query, params))
 
+    @overload
+    def exec_one(self, query: Query[T], params: None = None) -> PendingQuery[T | None]: ...
+    @overload
+    def exec_one(self, query: str, params: Params = None) -> PendingQuery[Row | None]: ...
     def exec_one(self, query: Any, params: Any = None) -> PendingQuery[Any]:
         """Return the first object or row of a query, or None."""
         return self.exec(query, params).first()

@@ -27,26 +27,43 @@ T = TypeVar("T")
 ISOLATION_LEVELS: Final = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 
 
+class Savepoint:
+    """An open savepoint. `worked`: something was done in it that an error would lose; `failure`: the error that ended it.
+
+    `worked_before` is what the transaction, or the savepoint around, had done when it was set.
+    """
+
+    __slots__ = ("failure", "name", "worked_before")
+
+    def __init__(self, name: str, *, worked_before: bool) -> None:
+        self.name = name
+        self.worked_before = worked_before
+        self.failure: BaseException | None = None
+
+
 class Transaction:
     """Where the transaction of a session stands.
 
-    `begun`: the server has it, or may have it. `worked`: something was done in it that an error would lose.
-    `failure`: the error that ended it, until `rollback()`. `begin` is the statement that starts it.
+    `begun`: the server has it, or may have it. `worked`: something was done, since it began or since the innermost of its
+    `savepoints` was set, that an error would lose. `failure`: the error that ended it, until `rollback()`. `begin` is
+    the statement that starts it.
     """
 
-    __slots__ = ("begin", "begun", "failure", "worked")
+    __slots__ = ("begin", "begun", "failure", "savepoints", "worked")
 
     def __init__(self, begin: str = "BEGIN") -> None:
         self.begin = begin
         self.begun = False
         self.worked = False
         self.failure: BaseException | None = None
+        self.savepoints: list[Savepoint] = []
 
     def end(self) -> None:
         """Forget the transaction: the next statement begins another."""
         self.begun = False
         self.worked = False
         self.failure = None
+        self.savepoints = []
 
 
 def begin_text(*, isolation: str | None = None, read_only: bool = False, deferrable: bool = False) -> str:
@@ -73,8 +90,9 @@ def execute(workspace: Workspace, request: Statement | Copy) -> Steps[Rows]:
     Raises `TransactionAbortedError` where an earlier error ended the transaction, and what the server reports.
     """
     transaction = workspace.transaction
-    if not transaction.begun:
+    if transaction.savepoints or not transaction.begun:
         check(workspace)
+    if not transaction.begun:
         transaction.begun = True
         request.prelude = transaction.begin
     try:
@@ -101,6 +119,13 @@ def within(workspace: Workspace, steps: Steps[T]) -> Steps[T]:
 
 def check(workspace: Workspace) -> None:
     """Raise `TransactionAbortedError` where an earlier error ended the transaction and `rollback()` has not followed."""
+    savepoints = workspace.transaction.savepoints
+    failure = savepoints[-1].failure if savepoints else None
+    if failure is not None:
+        raise TransactionAbortedError(
+            f"the savepoint was rolled back because of an earlier error ({type(failure).__name__}: {failure}); leave the "
+            "block of begin_nested() to go on"
+        ) from failure
     failure = workspace.transaction.failure
     if failure is not None:
         raise TransactionAbortedError(
@@ -148,15 +173,74 @@ def rollback(workspace: Workspace) -> Steps[None]:
 
 
 def fail(workspace: Workspace, error: BaseException) -> Steps[None]:
-    """End the transaction after `error`, if one is open, and restore the objects.
+    """End the transaction after `error`, or its innermost savepoint if there is one, and restore the objects.
 
-    The connection goes back to be rolled back there; where its state is in doubt it is thrown away.
+    The connection goes back to be rolled back there; where its state is in doubt it is thrown away, with all savepoints.
     """
     transaction = workspace.transaction
     if not transaction.begun:
         return
-    worked = transaction.worked
+    in_doubt = not isinstance(error, PSQLModelError) or isinstance(error, ConnectionLost)
+    if transaction.savepoints and not in_doubt:
+        yield from _fail_to_savepoint(workspace, error)
+        return
+    lost = transaction.worked or any(savepoint.worked_before for savepoint in transaction.savepoints)
     transaction.end()
     workspace.unit.restore()
-    transaction.failure = error if worked else None
-    yield Release(discard=not isinstance(error, PSQLModelError) or isinstance(error, ConnectionLost))
+    transaction.failure = error if lost else None
+    yield Release(discard=in_doubt)
+
+
+def _fail_to_savepoint(workspace: Workspace, error: BaseException) -> Steps[None]:
+    """Go back to the innermost savepoint, which stays set: what was done before it is whole."""
+    transaction = workspace.transaction
+    savepoint = transaction.savepoints[-1]
+    if savepoint.failure is not None:
+        return
+    workspace.unit.restore_savepoint()
+    workspace.unit.undo.push()
+    savepoint.failure = error if transaction.worked else None
+    transaction.worked = False
+    try:
+        yield Statement(f"ROLLBACK TO SAVEPOINT {savepoint.name}", prepare=False, purpose="transaction")
+    except GeneratorExit:
+        raise
+    except BaseException as second:
+        transaction.savepoints = []
+        workspace.unit.restore()
+        transaction.end()
+        transaction.failure = second
+        yield Release(discard=True)
+        raise
+
+
+def set_savepoint(workspace: Workspace, name: str) -> Steps[Savepoint]:
+    """Set a savepoint; `name` is a quoted identifier. What is pending must be flushed before."""
+    transaction = workspace.transaction
+    savepoint = Savepoint(name, worked_before=transaction.worked)
+    _ = yield from execute(workspace, Statement(f"SAVEPOINT {name}", prepare=False, purpose="transaction"))
+    transaction.savepoints.append(savepoint)
+    transaction.worked = False
+    workspace.unit.undo.push()
+    return savepoint
+
+
+def release_savepoint(workspace: Workspace, savepoint: Savepoint) -> Steps[None]:
+    """Give up the innermost savepoint: what was done since belongs to the transaction around it."""
+    transaction = workspace.transaction
+    _ = yield from execute(
+        workspace, Statement(f"RELEASE SAVEPOINT {savepoint.name}", prepare=False, purpose="transaction")
+    )
+    transaction.savepoints.remove(savepoint)
+    transaction.worked = transaction.worked or savepoint.worked_before
+    workspace.unit.undo.merge()
+
+
+def rollback_savepoint(workspace: Workspace, savepoint: Savepoint) -> Steps[None]:
+    """Go back to the innermost savepoint and give it up; the objects are what they were when it was set."""
+    transaction = workspace.transaction
+    transaction.savepoints.remove(savepoint)
+    transaction.worked = savepoint.worked_before
+    workspace.unit.restore_savepoint()
+    text = f"ROLLBACK TO SAVEPOINT {savepoint.name}; RELEASE SAVEPOINT {savepoint.name}"
+    _ = yield from execute(workspace, Statement(text, prepare=False, purpose="transaction"))

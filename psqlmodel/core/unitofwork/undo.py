@@ -61,11 +61,31 @@ class UndoLog:
         """Forget everything: the transaction has ended."""
         self._frames = [{}]
 
+    def push(self) -> None:
+        """Begin a frame: a savepoint was set."""
+        self._frames.append({})
+
+    def merge(self) -> None:
+        """End the newest frame without a way back: what it remembers belongs to the frame around it now."""
+        newest, around = self._frames.pop(), self._frames[-1]
+        for key, entry in newest.items():
+            known = around.get(key)
+            if known is None:
+                around[key] = entry
+                continue
+            known.deleted = known.deleted or entry.deleted
+            if not known.inserted:
+                known.values = {**entry.values, **known.values}
+
+    def restore_newest(self, unit: UnitOfWork) -> None:
+        """Bring the objects of the newest frame back to what they were before it, and end it."""
+        for entry in reversed(self._frames.pop().values()):
+            _restore(unit, entry)
+
     def restore(self, unit: UnitOfWork) -> None:
         """Bring the objects of all frames back to what they were before, newest frame first."""
         while self._frames:
-            for entry in reversed(self._frames.pop().values()):
-                _restore(unit, entry)
+            self.restore_newest(unit)
         self._frames.append({})
 
     def _entry(self, obj: Any) -> Entry:
@@ -81,6 +101,7 @@ def _restore(unit: UnitOfWork, entry: Entry) -> None:
 
     obj = entry.obj
     mapper = type(obj).__mapper__
+    batch = getattr(obj._state, "batch", None)
     unit.identity.discard(mapper, mapper.stored_key_of(obj), obj)
     unit.tracked.pop(id(obj), None)
     if entry.inserted:
@@ -93,7 +114,7 @@ def _restore(unit: UnitOfWork, entry: Entry) -> None:
     set_state(obj, TRANSIENT)  # nothing is remembered while the old values are put back
     for key, old in entry.values.items():
         put_back(obj, key, old)
-    set_state(obj, unit.clean(mapper))
+    set_state(obj, batch or unit.clean(mapper))
     key = mapper.key_of(obj)
     if key is not None:
         unit.identity.put(mapper, key, obj)

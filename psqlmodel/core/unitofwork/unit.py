@@ -163,12 +163,21 @@ class UnitOfWork:
 
     def restore(self) -> None:
         """Bring all objects back to what they were when the transaction began."""
+        self._revert_all()
+        self.undo.restore(self)
+
+    def restore_savepoint(self) -> None:
+        """Bring all objects back to what they were when the innermost savepoint was set, and forget it."""
+        self._revert_all()
+        self.undo.restore_newest(self)
+
+    def _revert_all(self) -> None:
+        """Undo what was not flushed."""
         for obj in list(self.new.values()):
             self.forget_new(obj)
         for obj in [*self.deleted.values(), *self.tracked.values()]:
             self._revert(obj)
         self.deleted.clear()
-        self.undo.restore(self)
 
     def close(self) -> None:
         """Let all objects go: they stay readable, and remember changes that were not flushed."""
