@@ -1,6 +1,6 @@
 """psqlmodel: a PostgreSQL-only ORM whose centre is the session. Importing it imports no driver."""
 
-from psqlmodel import errors, types
+from psqlmodel import errors, query, types
 from psqlmodel.core.context import SessionManager
 from psqlmodel.core.engine import AsyncEngine, Engine, create_async_engine, create_engine
 from psqlmodel.core.loading.result import AsyncQueryResult, QueryResult
@@ -12,3 +12,32 @@ from psqlmodel.query import *  # noqa: F403 - the whole builder is public
 from psqlmodel.types import *  # noqa: F403 - all type names are public
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AsyncEngine",
+    "AsyncQueryResult",
+    "AsyncSession",
+    "Check",
+    "Column",
+    "Engine",
+    "Exclude",
+    "ForeignKey",
+    "Index",
+    "PSQLModel",
+    "QueryResult",
+    "Relation",
+    "ResultRow",
+    "Session",
+    "SessionManager",
+    "Unique",
+    "__version__",
+    "create_async_engine",
+    "create_engine",
+    "errors",
+    "query",
+    "table",
+    "types",
+]
+__all__ += errors.__all__
+__all__ += query.__all__
+__all__ += types.__all__

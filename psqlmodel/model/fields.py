@@ -103,7 +103,7 @@ class Column(ColumnExpression[T]):
 
     # `__new__` and not `__init__`, because only it may say that it returns anything: so that the plain spelling
     # `id: int = Column(primary_key=True)` is right for type checkers.
-    def __new__(
+    def __new__(  # noqa: D102 - the class says it
         cls,
         *,
         primary_key: bool = False,
@@ -259,7 +259,7 @@ class Relation(Generic[T]):
     back: str | None
     order_by: tuple[str, ...]
 
-    def __new__(
+    def __new__(  # noqa: D102 - the class says it
         cls,
         target: type | str | None = None,
         *,
