@@ -1,0 +1,138 @@
+"""Snippets: the fenced Python blocks of a page, and what a page promises that they print.
+
+A `python` block is a snippet. A `text` block that follows it directly is what it prints, to the letter. All other
+languages are for the reader alone. Pure but for `Page.run`, which executes the snippets one after the other, as a
+reader would type them: in one namespace, with top-level `await` in one event loop.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import inspect
+import io
+import linecache
+import re
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)$")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, the line where its text begins (from 1), its text."""
+
+    language: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A Python block and what it must print: None where the page does not say."""
+
+    code: Block
+    output: Block | None
+
+
+def blocks(page: str) -> Iterator[Block | str]:
+    """Give the fenced blocks of a page and the lines between them that are not empty.
+
+    Raises `ValueError` for a block without an end.
+    """
+    lines = iter(enumerate(page.splitlines(), 1))
+    for number, line in lines:
+        fence = _FENCE.match(line)
+        if fence is None:
+            if line.strip():
+                yield line
+            continue
+        inside: list[str] = []
+        for _, each in lines:
+            if each.strip() == "```":
+                break
+            inside.append(each.removeprefix(fence["indent"]))
+        else:
+            raise ValueError(f"the block that begins in line {number} has no end")
+        yield Block(fence["language"], number + 1, "".join(f"{each}\n" for each in inside))
+
+
+def snippets(page: str) -> list[Snippet]:
+    """Return the snippets of a page."""
+    found: list[Snippet] = []
+    before: Block | str = ""
+    for each in blocks(page):
+        if isinstance(each, Block) and each.language == "python":
+            found.append(Snippet(each, None))
+        elif isinstance(each, Block) and each.language == "text" and _is_snippet(before):
+            found[-1] = Snippet(found[-1].code, each)
+        before = each
+    return found
+
+
+def _is_snippet(block: Block | str) -> bool:
+    return isinstance(block, Block) and block.language == "python"
+
+
+class Page:
+    """The snippets of one page, run in one namespace."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = f"docs_{path.stem.replace('-', '_').lower()}"
+        self.snippets = snippets(path.read_text(encoding="utf-8"))
+
+    def run(self) -> None:
+        """Run all snippets in order.
+
+        Raises what a snippet raises, with the page's line in its traceback, and `AssertionError` where one prints
+        something else than the page says.
+        """
+        module = types.ModuleType(self.name)
+        sys.modules[self.name] = module  # classes are found by the name of their module, for pickle too
+        _show_in_tracebacks(self.path)
+        try:
+            with asyncio.Runner() as runner:
+                try:
+                    for snippet in self.snippets:
+                        self._run_one(snippet, vars(module), runner)
+                finally:
+                    runner.run(_dispose(vars(module)))
+        finally:
+            del sys.modules[self.name]
+
+    def _run_one(self, snippet: Snippet, names: dict[str, Any], runner: asyncio.Runner) -> None:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            result = eval(self._compiled(snippet.code), names)
+            if inspect.iscoroutine(result):
+                runner.run(result)
+        if snippet.output is not None:
+            where = f"{self.path.name}:{snippet.code.line}"
+            assert printed.getvalue() == snippet.output.text, f"{where} prints\n{printed.getvalue()}"
+
+    def _compiled(self, code: Block) -> Any:
+        source = "\n" * (code.line - 1) + code.text  # so that line numbers are those of the page
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        return compile(source, str(self.path), "exec", flags, dont_inherit=True)
+
+
+def _show_in_tracebacks(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    linecache.cache[str(path)] = (0, None, lines, str(path))
+
+
+async def _dispose(names: dict[str, Any]) -> None:
+    """Close the engines that the page left open, as the end of the program does."""
+    for value in list(names.values()):
+        dispose = getattr(value, "dispose", None)
+        if dispose is not None and not isinstance(value, type):
+            waiting = dispose()
+            if inspect.isawaitable(waiting):
+                await waiting

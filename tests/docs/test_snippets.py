@@ -1,0 +1,85 @@
+"""Every snippet of the README and of docs/ runs as it stands, on a database of its own for each page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .snippets import Page, blocks, snippets
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+_LINK = re.compile(r"\]\((?!https?://)(?P<target>[^)#]*)(?:#(?P<anchor>[^)]*))?\)")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_the_snippets_run(
+    path: Path, fresh_database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", fresh_database)
+    monkeypatch.chdir(tmp_path)
+    Page(path).run()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_the_links_lead_somewhere(path: Path) -> None:
+    for link in _LINK.finditer(path.read_text(encoding="utf-8")):
+        target = (path.parent / link["target"]).resolve() if link["target"] else path
+        assert target.exists(), f"{path.name} links to {link['target']}"
+        if link["anchor"]:
+            assert link["anchor"] in _anchors(target), f"{path.name} links to {link['target']}#{link['anchor']}"
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    listed = {link["target"] for link in _LINK.finditer(index)}
+    assert {path.name for path in PAGES[1:]} - {"index.md"} <= listed
+
+
+def test_no_block_escapes() -> None:
+    """A block is Python, which runs, or a language that is not Python; never one without a language."""
+    languages = {
+        block.language
+        for path in PAGES
+        for block in blocks(path.read_text(encoding="utf-8"))
+        if not isinstance(block, str)
+    }
+    assert languages <= {"python", "text", "sql", "shell", "toml"}
+
+
+# --- the runner itself ------------------------------------------------------------------------------------------------
+
+
+def test_an_output_belongs_to_the_block_before_it() -> None:
+    page = "```python\nprint(1)\n```\n\n```text\n1\n```\n\n```python\nx = 2\n```\n\nwords\n\n```text\nno output\n```\n"
+    first, second = snippets(page)
+    assert first.output is not None
+    assert first.output.text == "1\n"
+    assert (first.code.line, second.code.line, second.output) == (2, 10, None)
+
+
+def test_a_block_without_an_end_is_an_error() -> None:
+    with pytest.raises(ValueError, match="line 3 has no end"):
+        snippets("words\n\n```python\nx = 1\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("```python\nprint(1)\n```\n```text\n2\n```\n", AssertionError),
+        ("```python\nimport asyncio\nawait asyncio.sleep(0)\nraise KeyError\n```\n", KeyError),
+    ],
+)
+def test_a_wrong_page_fails(text: str, error: type[Exception], tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(text)
+    with pytest.raises(error):
+        Page(path).run()
+
+
+def _anchors(path: Path) -> set[str]:
+    """Return the anchors that GitHub makes of a page's headings."""
+    headings = [line.lstrip("# ") for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
