@@ -441,7 +441,7 @@ async def connect(
     try:
         raw: Any = await asyncpg.connect(
             "postgresql://?" + urlencode(_parameters(dsn)),
-            timeout=connect_timeout if connect_timeout is not None else 60,
+            timeout=_seconds(dsn.get("connect_timeout"), connect_timeout),
             statement_cache_size=0,  # ours knows shapes; and asyncpg then survives PgBouncer
             connection_class=_Raw,
             server_settings={"DateStyle": "ISO", **(settings or {})} if prepared_statements else None,
@@ -457,6 +457,13 @@ async def connect(
         for name, value in (settings or {}).items():
             await connection.execute(Statement("SELECT set_config($1, $2, false)", (name, value), prepare=False))
     return connection
+
+
+def _seconds(in_dsn: str | None, given: float | None) -> float:
+    """Return how long to wait for a connection: as the DSN says, else as the caller says, else a minute."""
+    if in_dsn is not None:
+        return float(in_dsn)
+    return 60.0 if given is None else given
 
 
 # What libpq calls by another name or does not send to the server.

@@ -344,7 +344,7 @@ def connect(
     `DatabaseError` when it refuses.
     """
     parameters = _keepalives() | dsn | {"client_encoding": "UTF8"}
-    if connect_timeout is not None:
+    if connect_timeout is not None and "connect_timeout" not in dsn:
         parameters["connect_timeout"] = str(max(2, round(connect_timeout)))  # libpq takes less than 2 as 2
     if prepared_statements:
         parameters["options"] = _options(dsn.get("options", ""), settings or {})
