@@ -1,0 +1,1 @@
+"""Texts that are generated, as they are expected to the letter."""

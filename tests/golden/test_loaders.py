@@ -1,0 +1,143 @@
+"""The source of generated loaders, to the letter, and where a debugger finds it."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+from typing import Any
+
+from psqlmodel import Column, PSQLModel, table
+from psqlmodel.model import mapper_of
+from psqlmodel.model.codegen import Field, entity_loader, source_of
+
+INT4, TEXT, JSONB = 23, 25, 3802
+
+
+@table("users")
+class User(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+    name: Column[str]
+    data: Column[dict[str, Any] | None]
+
+
+@table("seats")
+class Seat(PSQLModel):
+    row: Column[str] = Column(primary_key=True)
+    number: Column[int] = Column(primary_key=True)
+
+
+@table("totals")
+class Total(PSQLModel):
+    amount: Column[int]
+
+
+def source(model: Any, oids: tuple[int, ...], start: int = 0, width: int | None = None, optional: bool = False) -> str:
+    mapper = mapper_of(model)
+    columns = mapper.columns[: len(oids)]
+    fields = [Field(column, oid, start + n) for n, (column, oid) in enumerate(zip(columns, oids, strict=True))]
+    return source_of(mapper, fields, start, width or start + len(fields), optional)
+
+
+def test_values_that_are_what_they_are_go_straight_into_the_object() -> None:
+    assert (
+        source(User, (INT4, TEXT))
+        == """\
+def load(rows, state, known):
+    objects = []
+    append = objects.append
+    get = known.get
+    for row in rows:
+        key = row[0]
+        reference = get(key)
+        if reference is not None:
+            o = reference()
+            if o is not None:
+                refresh(o, row)
+                append(o)
+                continue
+        o = twin()
+        o.id, o.name = row
+        o._state = state
+        o.__class__ = cls
+        known[key] = ref(o)
+        append(o)
+    return objects
+"""
+    )
+
+
+def test_json_is_kept_raw_and_an_entity_may_stand_anywhere_in_a_row() -> None:
+    assert (
+        source(User, (INT4, TEXT, JSONB), start=2, width=6, optional=True)
+        == """\
+def load(rows, state, known):
+    objects = []
+    append = objects.append
+    get = known.get
+    for row in rows:
+        if row[2] is None:
+            append(None)
+            continue
+        key = row[2]
+        reference = get(key)
+        if reference is not None:
+            o = reference()
+            if o is not None:
+                refresh(o, row)
+                append(o)
+                continue
+        o = twin()
+        o.id, o.name, v4 = row[2:5]
+        if v4 is None:
+            o.data = None
+        else:
+            o._raw_data = v4
+        o._state = state
+        o.__class__ = cls
+        known[key] = ref(o)
+        append(o)
+    return objects
+"""
+    )
+
+
+def test_a_composite_key_is_a_tuple() -> None:
+    assert "        key = (row[0], row[1])\n" in source(Seat, (TEXT, INT4))
+
+
+def test_a_class_without_key_has_no_identity() -> None:
+    assert (
+        source(Total, (INT4,), optional=True)
+        == """\
+def load(rows, state, known):
+    objects = []
+    append = objects.append
+    for row in rows:
+        if row[0:1] == NOTHING:
+            append(None)
+            continue
+        o = twin()
+        o.amount, = row
+        o._state = state
+        o.__class__ = cls
+        append(o)
+    return objects
+"""
+    )
+
+
+def test_a_debugger_finds_the_source() -> None:
+    mapper = mapper_of(User)
+    load: Any = entity_loader(mapper, mapper.columns, (INT4, TEXT, JSONB))
+    filename = load.__code__.co_filename
+    assert filename.startswith("<psqlmodel loader User(id, name, data)")
+    assert inspect.getsource(load).startswith("def load(rows, state, known):")
+    linecache.checkcache()
+    assert linecache.getline(filename, 1) == "def load(rows, state, known):\n"
+
+
+def test_a_loader_is_made_once() -> None:
+    mapper = mapper_of(User)
+    assert entity_loader(mapper, mapper.columns, (INT4, TEXT, JSONB)) is entity_loader(
+        mapper, mapper.columns, (INT4, TEXT, JSONB)
+    )

@@ -1,0 +1,1 @@
+"""Steps fed by hand: no database, no driver, no event loop."""
