@@ -10,6 +10,7 @@ about transactions or retries a statement inside one.
 
 from __future__ import annotations
 
+import socket
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -210,9 +211,13 @@ class Connection:
         schema, table = _path(request.table)
         columns = [_bare(name) for name in request.columns]
         if await self._takes_binary(request):
-            status = await self._raw.copy_records_to_table(
-                table, records=request.records, columns=columns, schema_name=schema
-            )
+            try:
+                status = await self._raw.copy_records_to_table(
+                    table, records=request.records, columns=columns, schema_name=schema
+                )
+            except exceptions.InterfaceError:
+                self._columns.clear()  # the table may have changed: look again next time
+                raise
         else:
             status = await self._raw.copy_to_table(table, source=_chunks(request), columns=columns, schema_name=schema)
         return Rows((), NO_COLUMNS, _count(status))
@@ -448,6 +453,7 @@ async def connect(
         )
     except (exceptions.PostgresError, exceptions.InterfaceError, OSError, ValueError) as error:
         raise connect_error(error) from error
+    _keep_alive(raw)
     declare_text(raw, _TEXT_TYPES)
     # Binary float4 would be 1.10000002384…; its text is the shortest that means the same: 1.1.
     raw._protocol.get_settings().add_python_codec(700, "float4", "pg_catalog", (), "scalar", _float4, float, "text")
@@ -457,6 +463,17 @@ async def connect(
         for name, value in (settings or {}).items():
             await connection.execute(Statement("SELECT set_config($1, $2, false)", (name, value), prepare=False))
     return connection
+
+
+def _keep_alive(raw: Any) -> None:
+    """Let the kernel notice a peer that vanished after 30 + 3 × 10 seconds, as libpq is told to."""
+    sock = raw._transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):  # not on every system
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _seconds(in_dsn: str | None, given: float | None) -> float:

@@ -263,3 +263,16 @@ def test_an_error_of_the_server_in_copy(connection):
 def test_a_wrong_number_of_arguments(connection):
     with pytest.raises((ProgrammingError, IndexError)):
         connection.execute(Statement("SELECT $1::int, $2::int", [1]))
+
+
+def test_copy_after_a_column_has_changed(connection):
+    connection.execute(Statement("CREATE TEMP TABLE retyped (v text)"))
+    copy = ('"retyped"', ['"v"'], ["text"])
+    assert connection.execute(Copy(*copy, [("1",)])).count == 1
+    connection.execute(Statement("ALTER TABLE retyped ALTER v TYPE jsonb USING v::jsonb"))
+    try:
+        connection.execute(Copy(*copy, [("2",)]))
+    except DatabaseError:  # asyncpg may refuse once; nothing was sent
+        assert connection.execute(Copy(*copy, [("2",)])).count == 1
+    rows = connection.execute(Statement("SELECT v FROM retyped ORDER BY v")).data
+    assert [row[0] for row in rows] == ["1", "2"]
