@@ -121,13 +121,17 @@ Steps: TypeAlias = Generator[Request, Rows, T]
 class Channel(Protocol):
     """What `run` needs: something that sends a request and waits for its rows."""
 
-    def send(self, request: Request) -> Rows: ...
+    def send(self, request: Request) -> Rows:
+        """Send a request."""
+        ...
 
 
 class AsyncChannel(Protocol):
     """What `run_async` needs: something that sends a request and gives its rows, awaited."""
 
-    async def send(self, request: Request) -> Rows: ...
+    async def send(self, request: Request) -> Rows:
+        """Send a request."""
+        ...
 
 
 def run(steps: Steps[T], channel: Channel) -> T:

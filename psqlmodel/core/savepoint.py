@@ -38,8 +38,8 @@ def leave(workspace: Workspace, savepoint: Savepoint, error: BaseException | Non
         yield from transaction.rollback_savepoint(workspace, savepoint)
         if error is None and swallowed is not None:
             raise SessionError(
-                f"the savepoint was rolled back because of an earlier error ({type(swallowed).__name__}) that its block "
-                "did not pass on: what was done in the block is lost"
+                f"the savepoint was rolled back because of an earlier error ({type(swallowed).__name__}) that its "
+                "block did not pass on: what was done in the block is lost"
             ) from swallowed
         return
     try:

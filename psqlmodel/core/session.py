@@ -6,7 +6,7 @@ the names and parameters of the two classes.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
@@ -170,7 +170,7 @@ class Session(_SessionBase):
         finally:
             self._guard.leave()
 
-    # --- persistence -----------------------------------------------------------------------------------------------
+    # --- persistence ------------------------------------------------------------------------------------------------
 
     def add(self, model: Any) -> None:
         """Register an object for insertion or update, with the new objects that hang on it.
@@ -234,7 +234,7 @@ class Session(_SessionBase):
         """
         self._run(access.load(self._workspace, models, *paths))
 
-    # --- querying ----------------------------------------------------------------------------------------------------
+    # --- querying ---------------------------------------------------------------------------------------------------
 
     def get(self, model: type[M], pk: Any) -> M | None:
         """Return the object with this primary key, or None; one that the session has is returned without a query.
@@ -271,7 +271,7 @@ class Session(_SessionBase):
         """Return the first value of the first row of a query, or None."""
         return self.exec(query, params).scalar()
 
-    # --- bulk and parallel work ----------------------------------------------------------------------------------------
+    # --- bulk and parallel work -------------------------------------------------------------------------------------
 
     def bulk_insert(self, models: Iterable[Any], *, model: type | None = None, returning: bool = True) -> int:
         """Insert many objects, or dictionaries of `model`, past the identity map; returns their number.
@@ -294,7 +294,7 @@ class Session(_SessionBase):
         """
         return parallel.run_all(self, tasks, max_workers=max_workers)
 
-    # --- the session's life ----------------------------------------------------------------------------------------------
+    # --- the session's life -----------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Roll back what is open and let the objects go; they stay readable."""
@@ -324,8 +324,8 @@ class AsyncSession(_SessionBase):
     """A unit of work on an asynchronous engine: what `Session` is, awaited.
 
     The parameters are those of `Session`. `add` and `delete` register at once and may be awaited or not. An unloaded
-    relation raises `NotLoadedError` with the ways out. One task uses a session at a time. Raises `EngineKindError` for a
-    synchronous engine.
+    relation raises `NotLoadedError` with the ways out. One task uses a session at a time. Raises `EngineKindError`
+    for a synchronous engine.
 
         async with AsyncSession(engine) as session:
             session.add(User(name="Ada"))
@@ -376,7 +376,7 @@ class AsyncSession(_SessionBase):
         finally:
             self._guard.leave()
 
-    # --- persistence -----------------------------------------------------------------------------------------------
+    # --- persistence ------------------------------------------------------------------------------------------------
 
     def add(self, model: Any) -> Done:
         """Register an object, as `Session.add` does; at once, awaited or not."""
@@ -414,7 +414,7 @@ class AsyncSession(_SessionBase):
         """Load relations of one object or many; see `Session.load`."""
         await self._run(access.load(self._workspace, models, *paths))
 
-    # --- querying ----------------------------------------------------------------------------------------------------
+    # --- querying ---------------------------------------------------------------------------------------------------
 
     async def get(self, model: type[M], pk: Any) -> M | None:
         """Return the object with this primary key, or None; see `Session.get`."""
@@ -446,11 +446,11 @@ class AsyncSession(_SessionBase):
         """Return the first value of the first row of a query, or None."""
         return self.exec(query, params).scalar()
 
-    # --- bulk and parallel work ----------------------------------------------------------------------------------------
+    # --- bulk and parallel work -------------------------------------------------------------------------------------
 
     async def bulk_insert(
         self,
-        models: Iterable[Any] | AsyncIterable[Any],
+        models: Iterable[Any],
         *,
         model: type | None = None,
         returning: bool = True,
@@ -466,7 +466,7 @@ class AsyncSession(_SessionBase):
         """Run queries at the same time on connections of the pool; see `Session.parallel_exec`."""
         return await parallel.gather_all(self, tasks, max_workers=max_workers)
 
-    # --- the session's life ----------------------------------------------------------------------------------------------
+    # --- the session's life -----------------------------------------------------------------------------------------
 
     async def close(self) -> None:
         """Roll back what is open and let the objects go; they stay readable."""

@@ -28,7 +28,7 @@ ISOLATION_LEVELS: Final = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 
 
 class Savepoint:
-    """An open savepoint. `worked`: something was done in it that an error would lose; `failure`: the error that ended it.
+    """An open savepoint. `failure` is the error that ended it, until its block is left.
 
     `worked_before` is what the transaction, or the savepoint around, had done when it was set.
     """
@@ -44,9 +44,9 @@ class Savepoint:
 class Transaction:
     """Where the transaction of a session stands.
 
-    `begun`: the server has it, or may have it. `worked`: something was done, since it began or since the innermost of its
-    `savepoints` was set, that an error would lose. `failure`: the error that ended it, until `rollback()`. `begin` is
-    the statement that starts it.
+    `begun`: the server has it, or may have it. `worked`: something was done, since it began or since the innermost
+    of its `savepoints` was set, that an error would lose. `failure`: the error that ended it, until `rollback()`.
+    `begin` is the statement that starts it.
     """
 
     __slots__ = ("begin", "begun", "failure", "savepoints", "worked")
@@ -118,13 +118,13 @@ def within(workspace: Workspace, steps: Steps[T]) -> Steps[T]:
 
 
 def check(workspace: Workspace) -> None:
-    """Raise `TransactionAbortedError` where an earlier error ended the transaction and `rollback()` has not followed."""
+    """Raise `TransactionAbortedError` where an error ended the transaction and `rollback()` has not followed."""
     savepoints = workspace.transaction.savepoints
     failure = savepoints[-1].failure if savepoints else None
     if failure is not None:
         raise TransactionAbortedError(
-            f"the savepoint was rolled back because of an earlier error ({type(failure).__name__}: {failure}); leave the "
-            "block of begin_nested() to go on"
+            f"the savepoint was rolled back because of an earlier error ({type(failure).__name__}: {failure}); leave "
+            "the block of begin_nested() to go on"
         ) from failure
     failure = workspace.transaction.failure
     if failure is not None:
@@ -175,7 +175,7 @@ def rollback(workspace: Workspace) -> Steps[None]:
 def fail(workspace: Workspace, error: BaseException) -> Steps[None]:
     """End the transaction after `error`, or its innermost savepoint if there is one, and restore the objects.
 
-    The connection goes back to be rolled back there; where its state is in doubt it is thrown away, with all savepoints.
+    The connection goes back to be rolled back there; where its state is in doubt it is thrown away, and all savepoints.
     """
     transaction = workspace.transaction
     if not transaction.begun:

@@ -208,18 +208,23 @@ class Connection:
     # --- COPY
 
     async def _copy(self, request: Copy) -> Rows:
+        if not await self._takes_binary(request):
+            return await self._copy_text(request)
         schema, table = _path(request.table)
         columns = [_bare(name) for name in request.columns]
-        if await self._takes_binary(request):
-            try:
-                status = await self._raw.copy_records_to_table(
-                    table, records=request.records, columns=columns, schema_name=schema
-                )
-            except exceptions.InterfaceError:
-                self._columns.clear()  # the table may have changed: look again next time
-                raise
-        else:
-            status = await self._raw.copy_to_table(table, source=_chunks(request), columns=columns, schema_name=schema)
+        try:
+            status = await self._raw.copy_records_to_table(
+                table, records=request.records, columns=columns, schema_name=schema
+            )
+        except exceptions.InternalClientError:  # before anything is sent: the table is another by now
+            self._columns.clear()
+            return await self._copy_text(request)
+        return Rows((), NO_COLUMNS, _count(status))
+
+    async def _copy_text(self, request: Copy) -> Rows:
+        schema, table = _path(request.table)
+        columns = [_bare(name) for name in request.columns]
+        status = await self._raw.copy_to_table(table, source=_chunks(request), columns=columns, schema_name=schema)
         return Rows((), NO_COLUMNS, _count(status))
 
     async def _takes_binary(self, request: Copy) -> bool:

@@ -34,14 +34,10 @@ def acquire(dsn: str) -> Server:
         server = acquire("embedded:///var/lib/app/data")
     """
     if not is_embedded(dsn):
-        raise EmbeddedError(
-            "the DSN does not begin with embedded; write embedded or embedded:///path/to/data"
-        )
+        raise EmbeddedError("the DSN does not begin with embedded; write embedded or embedded:///path/to/data")
     path = dsn.removeprefix(SCHEME).removeprefix(":")
     if path.startswith("//"):
         path = path.removeprefix("//")
         if path and not path.startswith("/"):
-            raise EmbeddedError(
-                f"embedded://{path} names a host; write embedded:///{path} with three slashes"
-            )
+            raise EmbeddedError(f"embedded://{path} names a host; write embedded:///{path} with three slashes")
     return Server(unquote(path) or None).start()

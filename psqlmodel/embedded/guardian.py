@@ -149,9 +149,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def stop_after_last_user(
-    users_lock: int, process: subprocess.Popen[bytes], how: int, unused: threading.Event
-) -> None:
+def stop_after_last_user(users_lock: int, process: subprocess.Popen[bytes], how: int, unused: threading.Event) -> None:
     """Wait until nobody uses the server, then tell it to stop. Runs in a thread."""
     fcntl.flock(users_lock, fcntl.LOCK_EX)  # from here on newcomers wait until this process is gone
     unused.set()
@@ -165,9 +163,7 @@ def guard(data: Path, process: subprocess.Popen[bytes], job: dict[str, Any]) -> 
     unused = threading.Event()
     # Temporary data is thrown away: no checkpoint for it (SIGQUIT); kept data gets a clean end (SIGINT).
     how = signal.SIGQUIT if job["temporary"] else signal.SIGINT
-    threading.Thread(
-        target=stop_after_last_user, args=(users_lock, process, how, unused), daemon=True
-    ).start()
+    threading.Thread(target=stop_after_last_user, args=(users_lock, process, how, unused), daemon=True).start()
     process.wait()
     if job["socket"] != str(data / STATE):
         shutil.rmtree(job["socket"], ignore_errors=True)

@@ -38,9 +38,7 @@ from psqlmodel.errors import EmbeddedError
 SUPERUSER = "postgres"
 PORT = 5432  # only a part of the socket's name: the server does not listen on the network
 SOCKET_NAME = f".s.PGSQL.{PORT}"
-SOCKET_LIMIT = (
-    107 if sys.platform.startswith("linux") else 103
-)  # bytes of a socket's path, given by the kernel
+SOCKET_LIMIT = 107 if sys.platform.startswith("linux") else 103  # bytes of a socket's path, given by the kernel
 LOCK_FILES = ("users", "start", "server")
 TEMPORARY = "temporary"  # a file of this name marks data that goes with its last user
 SHORTEST = "/tmp"  # noqa: S108 – a folder of a fixed name is made in it, and refused where somebody else owns it
@@ -90,9 +88,7 @@ class Server:
         timeout: float = 60.0,
     ) -> None:
         if data is not None and not str(data):
-            raise EmbeddedError(
-                "the data directory's name is empty; name a folder, or None for a temporary one"
-            )
+            raise EmbeddedError("the data directory's name is empty; name a folder, or None for a temporary one")
         self._wanted = None if data is None else Path(data).expanduser().absolute()
         self._options = dict(options or {})
         self._timeout = timeout
@@ -115,9 +111,7 @@ class Server:
                 try:
                     self._join(time.monotonic() + self._timeout + INITDB_PATIENCE)
                 except OSError as error:
-                    raise EmbeddedError(
-                        f"the data directory {self._wanted or ''} is not usable: {error}"
-                    ) from error
+                    raise EmbeddedError(f"the data directory {self._wanted or ''} is not usable: {error}") from error
         return self
 
     def stop(self) -> None:
@@ -210,9 +204,7 @@ class Server:
         users = _take(data, "users", locks.SHARED, deadline)
         try:
             if self._wanted is None:
-                (
-                    data / STATE / TEMPORARY
-                ).touch()  # only now: the sweep takes marked folders that nobody has locked
+                (data / STATE / TEMPORARY).touch()  # only now: the sweep takes marked folders that nobody has locked
                 _sweep(data.parent)
             with locks.held(data / STATE / "start", locks.EXCLUSIVE, deadline):
                 self._socket = _running(data, deadline) or self._launch(data)
@@ -302,9 +294,7 @@ def _take(data: Path, name: str, how: int, deadline: float) -> int:
         except FileNotFoundError:
             _prepare(data)
         except TimeoutError as error:
-            raise EmbeddedError(
-                f"the server on {data} is stopping and does not come to an end: {error}"
-            ) from error
+            raise EmbeddedError(f"the server on {data} is stopping and does not come to an end: {error}") from error
 
 
 def _running(data: Path, deadline: float) -> str | None:
@@ -337,9 +327,7 @@ def _major(data: Path) -> int | None:
     except FileNotFoundError:
         return None
     if not text.isdigit():
-        raise EmbeddedError(
-            f"{data / 'PG_VERSION'} does not name a version of PostgreSQL; is this its data directory?"
-        )
+        raise EmbeddedError(f"{data / 'PG_VERSION'} does not name a version of PostgreSQL; is this its data directory?")
     return int(text)
 
 
@@ -411,9 +399,7 @@ def _start_guardian(job: dict[str, Any], deadline: float) -> None:
     if not said:
         guardian.kill()
         guardian.wait()
-        raise EmbeddedError(
-            f"PostgreSQL could not start in {job['data']}: its guardian process ended or hung"
-        )
+        raise EmbeddedError(f"PostgreSQL could not start in {job['data']}: its guardian process ended or hung")
     error = json.loads(said).get("error")
     if error is not None:
         guardian.wait()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from psqlmodel.errors import MappingError
 from psqlmodel.model.constraints import Constraint, Index
@@ -27,12 +27,16 @@ class ModelMeta(type):
     """The metaclass of models: `User.name` is the column, `User.orders` the relation."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> ModelMeta:
+        """Take the declared fields out of the class body: they are no attributes of the class."""
         fields, remaining = declared_fields(name, namespace, sys._getframe(1))
         cls = super().__new__(mcs, name, bases, remaining, **options)
         cls.__fields__ = fields
         return cls
 
     __fields__: dict[str, Any]
+    if TYPE_CHECKING:
+        # Of an instance, that is: pyright takes the metaclass's for it.
+        __dict__: dict[str, Any]  # type: ignore[assignment,misc]
 
     def __getattr__(cls, key: str) -> Any:
         mapper = cls.__dict__.get("__mapper__")
@@ -74,6 +78,7 @@ class PSQLModel(Instance, metaclass=ModelMeta):
     __columns__: ClassVar[tuple[Column[Any], ...]]
 
     def __new__(cls, *args: Any, **values: Any) -> Self:
+        """Make an instance that no session knows."""
         made = super().__new__(cls)
         set_state(made, TRANSIENT)
         return made

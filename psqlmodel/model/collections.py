@@ -52,12 +52,15 @@ class RelationList(list[Any]):
     # --- what the program does ------------------------------------------------------------------------------------
 
     def append(self, item: Any) -> None:
+        """Add an object at the end."""
         self[len(self) :] = (item,)
 
     def extend(self, items: Iterable[Any]) -> None:
+        """Add objects at the end."""
         self[len(self) :] = items
 
     def insert(self, index: SupportsIndex, item: Any) -> None:
+        """Add an object before position `index`."""
         position = index.__index__()
         self[position:position] = (item,)
 
@@ -69,14 +72,17 @@ class RelationList(list[Any]):
         raise TypeError(f"{self.relation!r} can't hold an object twice")
 
     def remove(self, item: Any) -> None:
+        """Remove an object; raises `ValueError` if it is not in the list."""
         del self[self.index(item)]
 
     def pop(self, index: SupportsIndex = -1) -> Any:
+        """Remove and return the object at position `index`."""
         item = self[index]
         del self[index]
         return item
 
     def clear(self) -> None:
+        """Remove all objects."""
         self[:] = ()
 
     def __delitem__(self, index: SupportsIndex | slice) -> None:

@@ -34,7 +34,7 @@ _ENDINGS = (
 
 
 def singular(table: str) -> str:
-    """Return the English singular of a table's name, the last word of which is a plural: `film_actors` → `film_actor`."""
+    """Return the English singular of a table's name: `film_actors` → `film_actor`."""
     head, underscore, word = table.rpartition("_")
     if word in _IRREGULAR:
         return head + underscore + _IRREGULAR[word]

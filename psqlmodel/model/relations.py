@@ -60,6 +60,7 @@ class RelationInfo(RelationPath):
 
     @property
     def local_keys(self) -> tuple[str, ...]:
+        """The attributes of the class that take part in the key."""
         return tuple(column.key for column in self.local)
 
     @property
@@ -165,7 +166,7 @@ class RelationInfo(RelationPath):
     def link(self, child: PSQLModel, parent: PSQLModel | None) -> None:
         """Point the foreign key of `child` at `parent`, and keep the lists on the other side in step."""
         values = child.__dict__
-        old = values.get(self.key, UNSET)
+        old: Any = values.get(self.key, UNSET)
         if old is UNSET and child._state is not TRANSIENT:
             known = self.from_identity(child)
             old = UNSET if known is UNSET else known
@@ -208,7 +209,7 @@ class RelationInfo(RelationPath):
         """Set the side of a one-to-one relation that does not hold the key."""
         back = self.back
         assert back is not None
-        old = obj.__dict__.get(self.key, UNSET)
+        old: Any = obj.__dict__.get(self.key, UNSET)
         if old is UNSET and obj._state is not TRANSIENT and obj._state.status != PENDING:
             old = missing(obj, self.key)
         if old is value:

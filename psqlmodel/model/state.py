@@ -65,11 +65,17 @@ class Unit(Protocol):
     closed: bool
     identity: Any
 
-    def track(self, obj: Any, state: State) -> None: ...
+    def track(self, obj: Any, state: State) -> None:
+        """Hold an instance that was given a state of its own."""
+        ...
 
-    def load_missing(self, obj: Any, key: str) -> Any: ...
+    def load_missing(self, obj: Any, key: str) -> Any:
+        """Load an attribute that is read and not there, or raise."""
+        ...
 
-    def adopt(self, obj: Any) -> None: ...
+    def adopt(self, obj: Any) -> None:
+        """Add an instance that was linked to one of its own."""
+        ...
 
 
 class _Transient:
@@ -80,6 +86,7 @@ class _Transient:
     status: Final = "transient"
 
     def write(self, obj: PSQLModel, key: str, value: Any) -> None:
+        """Write an attribute, and remember what it was."""
         mapper = type(obj).__mapper__
         if key in mapper.attributes:
             obj.__dict__[key] = value
@@ -110,6 +117,7 @@ class State:
         self.original: dict[str, Any] = {}
 
     def write(self, obj: PSQLModel, key: str, value: Any) -> None:
+        """Write an attribute, and remember what it was."""
         mapper = self.mapper
         if key in mapper.attributes:
             values = obj.__dict__
@@ -143,6 +151,7 @@ class Clean:
 
     @property
     def status(self) -> str:
+        """Persistent, or detached once the session is closed."""
         return DETACHED if self.unit is None or self.unit.closed else PERSISTENT
 
     @property
@@ -160,12 +169,14 @@ class Clean:
         return state
 
     def write(self, obj: PSQLModel, key: str, value: Any) -> None:
+        """Write an attribute, and remember what it was."""
         if key in self.mapper.attributes or key in self.mapper.relations:
             self.own(obj).write(obj, key, value)
         else:
             self.mapper.write_other(obj, key, value)
 
     def before_change(self, obj: PSQLModel, key: str, old: Any) -> None:
+        """Remember the value of `key` from before its first change."""
         self.own(obj).before_change(obj, key, old)
 
 
@@ -200,6 +211,7 @@ class Instance:
     """The memory layout of every model instance, so that a loader's plain twin can become the model class."""
 
     __slots__ = ("__dict__", "__weakref__", "_state")
+    __dict__: dict[str, Any]
     _state: Any
 
 

@@ -146,9 +146,7 @@ def call(name: str, *arguments: Any, type: PgType[Any] | None = None) -> Call[An
 
 def aggregate(name: str, *arguments: Any, type: PgType[Any] | None = None) -> Call[Any]:
     """Call an aggregate by its plain name."""
-    return make_call(
-        name, f"{name}(", tuple(argument(value) for value in arguments), kind=AGGREGATE, type=type
-    )
+    return make_call(name, f"{name}(", tuple(argument(value) for value in arguments), kind=AGGREGATE, type=type)
 
 
 def argument(value: Any) -> Node:

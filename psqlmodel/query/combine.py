@@ -21,9 +21,7 @@ class CombinedQuery(Rowset[T]):
         if not isinstance(right, Rowset):
             raise QueryError(f"{operator.strip()} takes another query, not {type(right).__name__}")
         if left.width != right.width:
-            raise QueryError(
-                f"{operator.strip()} needs queries of one width: they have {left.width} and {right.width}"
-            )
+            raise QueryError(f"{operator.strip()} needs queries of one width: they have {left.width} and {right.width}")
         super().__init__()
         self.left = left
         self.operator = operator
@@ -45,7 +43,5 @@ class CombinedQuery(Rowset[T]):
     def _ordered(self, ordering: Ordering) -> Node:
         found = position(self.outputs, ordering.expression)
         if found is None:
-            raise QueryError(
-                f"{self.operator.strip()} is ordered by what it selects, not by {ordering.expression!r}"
-            )
+            raise QueryError(f"{self.operator.strip()} is ordered by what it selects, not by {ordering.expression!r}")
         return Expression(f"{found}{ordering.direction.removesuffix(' ASC')}")

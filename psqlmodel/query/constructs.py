@@ -153,9 +153,7 @@ class Row(Expression[tuple[Any, ...]]):
     def _member(self, operator: str, values: Any) -> Condition:
         if isinstance(values, Query):
             if values.width != len(self.items):
-                raise QueryError(
-                    f"{self!r}.In takes a subquery of {len(self.items)} columns, not {values.width}"
-                )
+                raise QueryError(f"{self!r}.In takes a subquery of {len(self.items)} columns, not {values.width}")
             return compose(COMPARISON, None, self, operator, values, ")")
         rows = [self._checked(row) for row in values]
         arrays: list[str | Node] = []
@@ -173,15 +171,11 @@ class Row(Expression[tuple[Any, ...]]):
     def _alike(self, other: Any) -> Any:
         if isinstance(other, Node):
             return other
-        return _row(
-            [beside(item, value) for item, value in zip(self.items, self._checked(other), strict=True)]
-        )
+        return _row([beside(item, value) for item, value in zip(self.items, self._checked(other), strict=True)])
 
     def _checked(self, row: Any) -> Any:
         if not isinstance(row, tuple | list) or len(row) != len(self.items):
-            raise QueryError(
-                f"{self!r} is compared with tuples of {len(self.items)} values, not {type(row).__name__}"
-            )
+            raise QueryError(f"{self!r} is compared with tuples of {len(self.items)} values, not {type(row).__name__}")
         if any(value is None for value in row):
             raise QueryError(f"{self!r}: a row with None is never equal to another")
         return row
@@ -257,9 +251,7 @@ def _given(given: Any, key: Any) -> Node:
     try:
         value = given[key]
     except (KeyError, IndexError, TypeError):
-        raise QueryError(
-            f"Text has no parameter for {f'%({key})s' if isinstance(key, str) else '%s'}"
-        ) from None
+        raise QueryError(f"Text has no parameter for {f'%({key})s' if isinstance(key, str) else '%s'}") from None
     if value is None:
         return NULL
     if isinstance(value, Query):

@@ -54,9 +54,7 @@ def Max(what: Expression[T]) -> Call[T | None]:
 def ArrayAgg(what: Expression[T]) -> Call[list[T] | None]:
     """Collect the values into an array."""
     type_ = _type(what)
-    return aggregate(
-        "array_agg", what, type=type_.array() if type_ is not None and not type_.serial else None
-    )
+    return aggregate("array_agg", what, type=type_.array() if type_ is not None and not type_.serial else None)
 
 
 def JsonbAgg(what: Any) -> Call[Any]:

@@ -87,9 +87,7 @@ class InsertQuery(Query[T]):
         """Write the given values even into columns that are GENERATED ALWAYS AS IDENTITY."""
         return self._with(overriding=" OVERRIDING SYSTEM VALUE")
 
-    def OnConflict(
-        self, *columns: Any, constraint: str | None = None, where: Any = None
-    ) -> ConflictClause[Self]:
+    def OnConflict(self, *columns: Any, constraint: str | None = None, where: Any = None) -> ConflictClause[Self]:
         """Say what happens to a row that exists already: followed by `.DoNothing()` or `.DoUpdate(…)`.
 
         `columns` are those of a unique index (with `where` for a partial one); or name the `constraint`. With
@@ -120,9 +118,7 @@ class InsertQuery(Query[T]):
     def assemble(self) -> Assembly:
         """Return the statement's shape, parameters and needs."""
         if self.content is None:
-            raise QueryError(
-                f"Insert({entity_name(self.entity)}) has no rows: add .Values(…) or .FromSelect(…)"
-            )
+            raise QueryError(f"Insert({entity_name(self.entity)}) has no rows: add .Values(…) or .FromSelect(…)")
         assembly = Assembly(self.known | EXCLUDED.itself)
         assembly.text("INSERT INTO ")
         assembly.add(self.entity.__source__)

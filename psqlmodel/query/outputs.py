@@ -87,9 +87,7 @@ def _expanded(items: Iterable[Any], verb: str) -> Iterator[Any]:
         elif isinstance(item, Node) or hasattr(item, "__columns__"):
             yield item
         else:
-            raise QueryError(
-                f"{verb} takes models, columns and expressions, not {type(item).__name__} {item!r}"
-            )
+            raise QueryError(f"{verb} takes models, columns and expressions, not {type(item).__name__} {item!r}")
 
 
 def _selectable(item: Node, verb: str) -> Node:
@@ -117,9 +115,7 @@ def columns_of(outputs: Iterable[Output]) -> Iterator[tuple[str, str, Any, Any]]
     seen: set[str] = set()
     for name, key, type_, origin in _columns(outputs):
         if name in seen:
-            raise QueryError(
-                f"the subquery has two columns called {name!r}: give one another name with .As(…)"
-            )
+            raise QueryError(f"the subquery has two columns called {name!r}: give one another name with .As(…)")
         seen.add(name)
         yield name, key, type_, origin
 

@@ -20,14 +20,10 @@ from psqlmodel.errors import InvalidValueError, MappingError, QueryError
 from psqlmodel.query.lexing import tokens
 from psqlmodel.types import Multirange, Range, from_annotation
 
-_NATIVE: Final = frozenset(
-    {NoneType, str, int, bool, float, Decimal, bytes, date, time, datetime, timedelta, UUID}
-)
+_NATIVE: Final = frozenset({NoneType, str, int, bool, float, Decimal, bytes, date, time, datetime, timedelta, UUID})
 
 
-def translate_params(
-    sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None
-) -> tuple[str, list[Any]]:
+def translate_params(sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> tuple[str, list[Any]]:
     """Return SQL with `$1 … $n` and the wire values for them.
 
     `params` is a list or tuple for `%s` (or `$1 … $n`), a mapping for `%(name)s`, None or empty for none.
@@ -44,8 +40,7 @@ def translate_params(
         return _by_name(sql, params) if params else (sql, [])
     if isinstance(params, str | bytes) or not isinstance(params, Sequence):
         raise QueryError(
-            f"params must be a list, a tuple or a mapping, not {type(params).__name__}; "
-            "for one value write [value]"
+            f"params must be a list, a tuple or a mapping, not {type(params).__name__}; for one value write [value]"
         )
     return _by_position(sql, params) if params else (sql, [])
 
@@ -71,8 +66,7 @@ def dump(value: Any) -> Any:
         return from_annotation(_annotation(value)).dump(value)
     except MappingError as error:
         raise InvalidValueError(
-            f"a parameter of type {kind.__qualname__} has no PostgreSQL type; convert it first, "
-            "or give its text"
+            f"a parameter of type {kind.__qualname__} has no PostgreSQL type; convert it first, or give its text"
         ) from error
 
 

@@ -57,9 +57,7 @@ class Rowset(Query[T]):
     def ThenInclude(self, path: Any) -> Self:
         """Load a relation of the objects that the last `Include` loads."""
         if not self.includes:
-            raise QueryError(
-                "ThenInclude comes after Include: .Include(User.orders).ThenInclude(Order.items)"
-            )
+            raise QueryError("ThenInclude comes after Include: .Include(User.orders).ThenInclude(Order.items)")
         return self._with(includes=(*self.includes[:-1], deepened(self.includes[-1], included(path))))
 
     def Union(self, other: Rowset[Any]) -> CombinedQuery[T]:

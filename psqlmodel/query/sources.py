@@ -145,9 +145,7 @@ class CommonTable(Table):
         qualifier = quote(name)
         super().__init__(qualifier, qualifier, query.columns_of(), (CteReference(self),), NO_SOURCES, CTES)
         if query.sources:
-            raise QueryError(
-                f"the query of With({name!r}, …) refers to tables outside of it: {names(query.sources)}"
-            )
+            raise QueryError(f"the query of With({name!r}, …) refers to tables outside of it: {names(query.sources)}")
         self.name = name
         self.query = query
         self.kind = kind
@@ -191,8 +189,7 @@ class CommonTable(Table):
             raise QueryError(f"the step of With({self.name!r}).Recursive must return a query, not {term!r}")
         if term.width != self.query.width:
             raise QueryError(
-                f"the step of With({self.name!r}).Recursive selects {term.width} columns, "
-                f"its start {self.query.width}"
+                f"the step of With({self.name!r}).Recursive selects {term.width} columns, its start {self.query.width}"
             )
         return CommonTable(self.name, self.query, self.kind, (union, term))
 

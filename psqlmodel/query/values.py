@@ -115,9 +115,7 @@ def _annotation(value: Any) -> Any:
         elements = _flat(value)
         kinds = {type(element) for element in elements if element is not None}
         if not kinds:
-            raise QueryError(
-                "the type of an empty list is not known: say it with Cast([], types.integer.array())"
-            )
+            raise QueryError("the type of an empty list is not known: say it with Cast([], types.integer.array())")
         kind = kinds.pop() if len(kinds) == 1 else _common(kinds)
         return list[kind]  # type: ignore[valid-type]
     if isinstance(value, enum.Enum):
@@ -139,6 +137,4 @@ def _common(kinds: set[type]) -> type:
     for common in (float, decimal.Decimal):
         if kinds <= {int, common}:
             return common
-    raise QueryError(
-        f"a list of mixed types ({', '.join(sorted(k.__name__ for k in kinds))}) has no SQL type"
-    )
+    raise QueryError(f"a list of mixed types ({', '.join(sorted(k.__name__ for k in kinds))}) has no SQL type")

@@ -148,23 +148,16 @@ def _drop_enum(enum: EnumInfo) -> str:
 
 
 def _finds_enum(name: str) -> str:
-    return (
-        "SELECT FROM pg_catalog.pg_type WHERE typtype = 'e' "
-        f"AND oid = pg_catalog.to_regtype({quote_literal(name)})"
-    )
+    return f"SELECT FROM pg_catalog.pg_type WHERE typtype = 'e' AND oid = pg_catalog.to_regtype({quote_literal(name)})"
 
 
 def _create_table(table: TableInfo, foreign_keys: Sequence[ForeignKeyInfo]) -> str:
     parts = [_column(column) for column in table.columns]
     if table.primary_key is not None:
-        parts.append(
-            f"CONSTRAINT {quote(table.primary_key.name)} PRIMARY KEY {_list(table.primary_key.columns)}"
-        )
+        parts.append(f"CONSTRAINT {quote(table.primary_key.name)} PRIMARY KEY {_list(table.primary_key.columns)}")
     parts.extend(_unique(key) for key in table.uniques)
     parts.extend(f"CONSTRAINT {quote(check.name)} CHECK ({check.condition})" for check in table.checks)
-    parts.extend(
-        f"CONSTRAINT {quote(exclude.name)} EXCLUDE {exclude.definition}" for exclude in table.excludes
-    )
+    parts.extend(f"CONSTRAINT {quote(exclude.name)} EXCLUDE {exclude.definition}" for exclude in table.excludes)
     parts.extend(_foreign_key(key) for key in foreign_keys)
     lines = ",\n".join(f"    {part}" for part in parts)
     return f"CREATE TABLE IF NOT EXISTS {_table(table)} (\n{lines}\n)"

@@ -94,9 +94,7 @@ def types_from(rows: Iterable[Sequence[Any]]) -> dict[int, TypeInfo]:
             return None
         if oid not in made:
             _, name, schema, kind, base, element, labels, extension = raw[oid]
-            made[oid] = TypeInfo(
-                oid, name, schema, kind, make(base), make(element), tuple(labels or ()), extension
-            )
+            made[oid] = TypeInfo(oid, name, schema, kind, make(base), make(element), tuple(labels or ()), extension)
         return made[oid]
 
     for oid in raw:

@@ -51,9 +51,7 @@ def array_literal(values: Sequence[Any]) -> str:
     return "{" + delimiter.join(map(_element_literal, values)) + "}"
 
 
-def parse_array(
-    text: str, load_element: Callable[[str], Any] | None = None, delimiter: str = ","
-) -> list[Any]:
+def parse_array(text: str, load_element: Callable[[str], Any] | None = None, delimiter: str = ",") -> list[Any]:
     """Return the list that an array literal says, nested for several dimensions.
 
     Parameters: `load_element` makes a value of an element's text (None: the text itself); NULL is None
@@ -167,9 +165,7 @@ def _rectangular(values: Sequence[Any]) -> Sequence[Any]:
     if not all(isinstance(value, list | tuple) for value in values):
         raise InvalidValueError("an array has lists and single values side by side: give all the same depth")
     if len(set(map(_lengths, values))) > 1:
-        raise InvalidValueError(
-            "the lists in an array have different lengths: PostgreSQL's arrays are rectangular"
-        )
+        raise InvalidValueError("the lists in an array have different lengths: PostgreSQL's arrays are rectangular")
     return values
 
 
@@ -183,8 +179,7 @@ def _lengths(value: Any) -> tuple[int, ...]:
 
 def _loaded(values: list[Any], load: Callable[[Any], Any]) -> list[Any]:
     return [
-        None if value is None else _loaded(value, load) if isinstance(value, list) else load(value)
-        for value in values
+        None if value is None else _loaded(value, load) if isinstance(value, list) else load(value) for value in values
     ]
 
 

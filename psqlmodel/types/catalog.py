@@ -83,12 +83,7 @@ def resolve(declared: PgType[Any], actual: PgType[Any]) -> PgType[Any]:
         return actual
     if issubclass(declared.python, Enum) and actual.element is None:
         return over(actual, declared.python)
-    if (
-        declared.python is str
-        and actual.python is not str
-        and actual.transport == "text"
-        and not actual.element
-    ):
+    if declared.python is str and actual.python is not str and actual.transport == "text" and not actual.element:
         return as_text(actual)
     if declared.element is not None and actual.element is not None:
         return arrays.array(resolve(declared.element, actual.element))

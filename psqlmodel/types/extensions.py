@@ -11,9 +11,7 @@ from psqlmodel.errors import InvalidValueError
 from psqlmodel.types.pgtype import PgType, pgtype, refuse, variant
 from psqlmodel.types.scalars import dump_str
 
-_PAIR = re.compile(
-    r'\s*"([^"\\]*(?:\\.[^"\\]*)*)"\s*=>\s*(?:NULL|"([^"\\]*(?:\\.[^"\\]*)*)")\s*(?:,|$)', re.DOTALL
-)
+_PAIR = re.compile(r'\s*"([^"\\]*(?:\\.[^"\\]*)*)"\s*=>\s*(?:NULL|"([^"\\]*(?:\\.[^"\\]*)*)")\s*(?:,|$)', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _checked = dump_str("hstore")
 
@@ -23,9 +21,7 @@ def _dump_hstore(value: Any) -> Any:
         return None
     if not isinstance(value, dict):
         raise refuse("hstore", value, "a dict of str to str or None")
-    return ",".join(
-        f"{_quoted(key)}=>{'NULL' if item is None else _quoted(item)}" for key, item in value.items()
-    )
+    return ",".join(f"{_quoted(key)}=>{'NULL' if item is None else _quoted(item)}" for key, item in value.items())
 
 
 def _quoted(value: Any) -> str:
@@ -93,6 +89,4 @@ def _vector_of(dimensions: int) -> PgType[list[float]]:
     return variant(vector, name=f"vector({dimensions})", dump=dump, dump_text=dump, carry=dump, modify=None)
 
 
-vector = pgtype(
-    "vector", list, _dump_vector, load=_load_vector, mutable=True, extension="vector", modify=_vector_of
-)
+vector = pgtype("vector", list, _dump_vector, load=_load_vector, mutable=True, extension="vector", modify=_vector_of)

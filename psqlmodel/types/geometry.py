@@ -215,12 +215,8 @@ line = _geometric(
     628,
     629,
 )
-lseg = _geometric(
-    "lseg", LineSegment, lambda value: f"[{_pairs((value.start, value.end))}]", _read_segment, 601, 1018
-)
-box = _geometric(
-    "box", Box, lambda value: _pairs((value.high, value.low)), _read_box, 603, 1020, delimiter=";"
-)
+lseg = _geometric("lseg", LineSegment, lambda value: f"[{_pairs((value.start, value.end))}]", _read_segment, 601, 1018)
+box = _geometric("box", Box, lambda value: _pairs((value.high, value.low)), _read_box, 603, 1020, delimiter=";")
 path = _geometric(
     "path",
     Path,

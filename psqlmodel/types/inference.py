@@ -77,9 +77,7 @@ def from_annotation(annotation: Any) -> PgType[Any]:
     found = _from_origin(annotation) if typing.get_origin(annotation) is not None else _from_class(annotation)
     if found is None:
         spelled = getattr(annotation, "__qualname__", None) or repr(annotation)
-        raise MappingError(
-            f"no PostgreSQL type follows from the annotation {spelled}: say it with Column(type=...)"
-        )
+        raise MappingError(f"no PostgreSQL type follows from the annotation {spelled}: say it with Column(type=...)")
     return found
 
 

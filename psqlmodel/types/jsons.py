@@ -14,9 +14,7 @@ from psqlmodel.errors import InvalidValueError
 from psqlmodel.types.pgtype import PgType, kind_of, pgtype
 
 # Made once: json.dumps with options builds a new encoder at every call.
-_encode = _json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=True
-).encode
+_encode = _json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=True).encode
 _load = _json.JSONDecoder().decode
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -34,9 +32,7 @@ def _dump(name: str, value: Any) -> str:
     except TypeError as error:
         raise InvalidValueError(_unserializable(name, value, error)) from None
     except ValueError as error:
-        reason = (
-            "contains itself" if "ircular" in str(error) else "contains NaN or an infinity, which JSON lacks"
-        )
+        reason = "contains itself" if "ircular" in str(error) else "contains NaN or an infinity, which JSON lacks"
         raise InvalidValueError(f"{name}: the value {reason}") from None
     except RecursionError:
         raise InvalidValueError(f"{name}: the value is nested too deeply") from None
@@ -46,9 +42,7 @@ def _dump(name: str, value: Any) -> str:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise InvalidValueError(
-                f"{name}: a text contains a lone surrogate, which UTF-8 has no form for"
-            ) from None
+            raise InvalidValueError(f"{name}: a text contains a lone surrogate, which UTF-8 has no form for") from None
     return text
 
 
@@ -56,9 +50,7 @@ def _unserializable(name: str, value: Any, error: TypeError) -> str:
     culprit = _find(value)
     if culprit is None:
         return f"{name}: {error}"
-    return (
-        f"{name} can't hold a {kind_of(culprit)}: JSON has objects, lists, texts, numbers, booleans and null"
-    )
+    return f"{name} can't hold a {kind_of(culprit)}: JSON has objects, lists, texts, numbers, booleans and null"
 
 
 def _find(value: Any) -> Any:

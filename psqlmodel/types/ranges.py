@@ -40,9 +40,7 @@ class Range(Generic[T]):
     bounds: str
     empty: bool
 
-    def __init__(
-        self, lower: T | None = None, upper: T | None = None, bounds: str = "[)", empty: bool = False
-    ) -> None:
+    def __init__(self, lower: T | None = None, upper: T | None = None, bounds: str = "[)", empty: bool = False) -> None:
         if bounds not in _BOUNDS:
             raise InvalidValueError(f"bounds= is one of {', '.join(_BOUNDS)}")
         if not empty and lower is not None and upper is not None:
@@ -72,9 +70,7 @@ class Range(Generic[T]):
     def __contains__(self, value: Any) -> bool:
         if self.empty or value is None:
             return False
-        if self.lower is not None and not (
-            value >= self.lower if self.bounds[0] == "[" else value > self.lower
-        ):
+        if self.lower is not None and not (value >= self.lower if self.bounds[0] == "[" else value > self.lower):
             return False
         if self.upper is None:
             return True
@@ -252,9 +248,7 @@ def _read_ranges(text: str, element: PgType[T], name: str) -> list[Range[T]]:
 
 def _made(match: re.Match[str], load: Callable[[str], Any]) -> Range[Any]:
     opening, quoted_lower, lower, quoted_upper, upper, closing = match.groups()
-    return Range(
-        _read_end(quoted_lower, lower, load), _read_end(quoted_upper, upper, load), opening + closing
-    )
+    return Range(_read_end(quoted_lower, lower, load), _read_end(quoted_upper, upper, load), opening + closing)
 
 
 def _read_end(quoted: str | None, bare: str | None, load: Callable[[str], Any]) -> Any:

@@ -82,9 +82,7 @@ bigserial = variant(bigint, name="bigserial", serial=True)
 _GREATEST_REAL: float = struct.unpack("f", b"\xff\xff\x7f\x7f")[0] * (1 + 2**-26)
 
 
-def _float(
-    name: str, transport: str, oid: int, array_oid: int, check: Callable[[float], bool]
-) -> PgType[float]:
+def _float(name: str, transport: str, oid: int, array_oid: int, check: Callable[[float], bool]) -> PgType[float]:
     def dump(value: Any) -> Any:
         if type(value) is not float:
             if value is None:
@@ -243,16 +241,12 @@ def dump_str(name: str, length: int | None = None) -> Callable[[Any], Any]:
                 raise refuse(name, value, "a str")
             value = str.__str__(value)
         if "\0" in value:
-            raise InvalidValueError(
-                f"{name}: the text contains a NUL character, which PostgreSQL can't store"
-            )
+            raise InvalidValueError(f"{name}: the text contains a NUL character, which PostgreSQL can't store")
         if not value.isascii():
             _check_encodable(name, value)
         # Spaces beyond the limit are dropped by PostgreSQL itself, as the SQL standard says.
         if length is not None and len(value) > length and value[length:].strip(" "):
-            raise InvalidValueError(
-                f"{name}: the text has {len(value)} characters, at most {length} are allowed"
-            )
+            raise InvalidValueError(f"{name}: the text has {len(value)} characters, at most {length} are allowed")
         return value
 
     return dump
@@ -262,9 +256,7 @@ def _check_encodable(name: str, value: str) -> None:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InvalidValueError(
-            f"{name}: the text contains a lone surrogate, which UTF-8 has no form for"
-        ) from None
+        raise InvalidValueError(f"{name}: the text contains a lone surrogate, which UTF-8 has no form for") from None
 
 
 def texts_fit(length: int | None) -> Callable[[list[str]], bool]:

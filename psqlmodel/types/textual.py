@@ -87,9 +87,7 @@ varbit = _bit("varbit", _dump_bits("varbit", _any_size, ""), 1562, 1563, modify=
 
 def _plain(name: str, oid: int, array_oid: int) -> PgType[str]:
     natives = frozenset({str, NoneType})
-    return pgtype(
-        name, str, dump_str(name), natives=natives, fits=texts_fit(None), oid=oid, array_oid=array_oid
-    )
+    return pgtype(name, str, dump_str(name), natives=natives, fits=texts_fit(None), oid=oid, array_oid=array_oid)
 
 
 tsvector = _plain("tsvector", 3614, 3643)

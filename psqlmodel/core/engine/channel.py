@@ -123,9 +123,7 @@ class AsyncSessionChannel:
         except PSQLModelError:
             raise
         except BaseException:
-            _ = await self.release(
-                discard=True
-            )  # does not wait: a discarded connection is closed behind our back
+            _ = await self.release(discard=True)  # does not wait: a discarded connection is closed behind our back
             raise
         return rows
 
@@ -153,9 +151,7 @@ class AsyncSessionChannel:
         return rows
 
 
-def event_of(
-    request: Statement | Copy, rows: Rows, begun: float, error: BaseException | None = None
-) -> StatementEvent:
+def event_of(request: Statement | Copy, rows: Rows, begun: float, error: BaseException | None = None) -> StatementEvent:
     """Return the event for a request that began at `begun` (`time.perf_counter`)."""
     seconds = time.perf_counter() - begun
     count = len(rows.data) or rows.count

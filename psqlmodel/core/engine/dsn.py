@@ -33,9 +33,7 @@ class Target:
         """Say where, without a password."""
         if self.embedded:
             return self.embedded
-        shown = {
-            key: value for key, value in self.parameters.items() if key in ("host", "port", "dbname", "user")
-        }
+        shown = {key: value for key, value in self.parameters.items() if key in ("host", "port", "dbname", "user")}
         return " ".join(f"{key}={value}" for key, value in shown.items()) or "from the environment"
 
     def on_database(self, name: str) -> Target:
@@ -132,6 +130,5 @@ def _parse_pairs(text: str) -> dict[str, str]:
 
 def _unreadable() -> ConfigurationError:
     return ConfigurationError(
-        "the DSN is not readable; write postgresql://user:password@host:5432/database "
-        "or host=… dbname=… user=…"
+        "the DSN is not readable; write postgresql://user:password@host:5432/database or host=… dbname=… user=…"
     )

@@ -61,9 +61,7 @@ class Job:
 
 def create_database(name: str) -> Steps[None]:
     """Create the database where it is missing; runs on another database of the same server."""
-    found = yield Statement(
-        "SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1", [name], purpose="schema"
-    )
+    found = yield Statement("SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1", [name], purpose="schema")
     if found.data:
         return
     try:

@@ -81,9 +81,7 @@ def _check(options: Options) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ConfigurationError(f"{name} must be a whole number of at least 1")
     if options.max_pool_size < options.pool_size:
-        raise ConfigurationError(
-            f"max_pool_size={options.max_pool_size} is less than pool_size={options.pool_size}"
-        )
+        raise ConfigurationError(f"max_pool_size={options.max_pool_size} is less than pool_size={options.pool_size}")
     for name in ("pool_timeout", "max_lifetime", "connect_timeout", "statement_timeout"):
         value = getattr(options, name)
         if value is None and name == "statement_timeout":
@@ -95,9 +93,7 @@ def _check(options: Options) -> None:
             raise ConfigurationError(f"{name} must be True or False")
     _check_texts(options)
     if options.ensure_tables and not (options.models or options.models_path):
-        raise ConfigurationError(
-            "ensure_tables=True needs the models: models=[User, …] or models_path='myapp.models'"
-        )
+        raise ConfigurationError("ensure_tables=True needs the models: models=[User, …] or models_path='myapp.models'")
 
 
 def _check_texts(options: Options) -> None:
@@ -106,9 +102,7 @@ def _check_texts(options: Options) -> None:
         if not isinstance(value, str) and not (value is None and name == "application_name"):
             raise ConfigurationError(f"{name} must be a str")
     settings: Any = options.settings
-    if not isinstance(settings, Mapping) or not all(
-        isinstance(name, str) for name in cast(Iterable[Any], settings)
-    ):
+    if not isinstance(settings, Mapping) or not all(isinstance(name, str) for name in cast(Iterable[Any], settings)):
         raise ConfigurationError('settings must be a mapping of names and values: {"lock_timeout": "2s"}')
 
 
@@ -126,7 +120,5 @@ def _as_paths(paths: Any) -> tuple[str, ...]:
     if isinstance(paths, str | Path):
         return (str(paths),)
     if not isinstance(paths, Iterable):
-        raise ConfigurationError(
-            "models_path must be a module's name, a file or a folder, or a list of these"
-        )
+        raise ConfigurationError("models_path must be a module's name, a file or a folder, or a list of these")
     return tuple(map(str, paths))  # pyright: ignore[reportUnknownArgumentType]

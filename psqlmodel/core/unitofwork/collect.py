@@ -156,7 +156,7 @@ def _collect_links(changes: Changes, obj: Any) -> None:
                 changes.unlinked[Link(relation, obj, item)] = None
 
 
-# --- the links of new and changed objects ------------------------------------------------------------------------------
+# --- the links of new and changed objects ---------------------------------------------------------------------------
 
 
 def outgoing(mapper: Mapper) -> list[RelationInfo]:
@@ -208,7 +208,7 @@ def validate(changes: Changes, type_of: Callable[[Any], PgType[Any]]) -> None:
             _ = dumped_column(mapper, column, type_of(column), values)
 
 
-# --- from objects to columns of wire values ----------------------------------------------------------------------------
+# --- from objects to columns of wire values -------------------------------------------------------------------------
 
 
 def row_keys(obj: Any, mapper: Mapper) -> tuple[str, ...]:

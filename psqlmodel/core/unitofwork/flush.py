@@ -87,7 +87,7 @@ def _remember(workspace: Workspace, changes: Changes) -> None:
             undo.deleted(obj, obj._state.original)
 
 
-# --- updates -----------------------------------------------------------------------------------------------------------
+# --- updates --------------------------------------------------------------------------------------------------------
 
 
 def _update(workspace: Workspace, mapper: Mapper, columns: tuple[str, ...], objects: list[Any]) -> Steps[None]:
@@ -149,7 +149,7 @@ def _rekey(workspace: Workspace, mapper: Mapper, columns: tuple[str, ...], objec
         workspace.identity.put(mapper, mapper.key_of(obj), obj)
 
 
-# --- deletes -----------------------------------------------------------------------------------------------------------
+# --- deletes --------------------------------------------------------------------------------------------------------
 
 
 def _delete(workspace: Workspace, mapper: Mapper, objects: Sequence[Any]) -> Steps[None]:
@@ -215,7 +215,7 @@ def _now_deleted(workspace: Workspace, obj: Any) -> None:
     set_state(obj, state)
 
 
-# --- afterwards --------------------------------------------------------------------------------------------------------
+# --- afterwards -----------------------------------------------------------------------------------------------------
 
 
 def _settle(workspace: Workspace, changes: Changes) -> None:

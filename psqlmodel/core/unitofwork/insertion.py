@@ -143,15 +143,15 @@ def _insert_many(
     if back:
         if len(rows.data) != len(group):
             raise DatabaseError(
-                f"INSERT into {mapper.qualified} gave back {len(rows.data)} rows for {len(group)} objects: a trigger or "
-                "rule changes the keys; insert such rows one by one",
+                f"INSERT into {mapper.qualified} gave back {len(rows.data)} rows for {len(group)} objects: a trigger "
+                "or rule changes the keys; insert such rows one by one",
                 statement=text,
             )
         receive(group, back, rows, numbered=True)
 
 
 def receive(objects: Sequence[Any], columns: Sequence[Column[Any]], rows: Rows, numbered: bool) -> None:
-    """Put what the server made into the objects; with `numbered` each row says first which object (from 1) it is for."""
+    """Put what the server made into the objects; with `numbered` a row says first which object (from 1) it is for."""
     first = 1 if numbered else 0
     fields = [Field(c, oid, n + first) for n, (c, oid) in enumerate(zip(columns, rows.shape.oids[first:], strict=True))]
     for row in rows.data:

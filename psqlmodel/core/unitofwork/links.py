@@ -88,7 +88,7 @@ def _columns(
     return typed, args
 
 
-# --- what a deletion means for others ----------------------------------------------------------------------------------
+# --- what a deletion means for others -------------------------------------------------------------------------------
 
 
 class KeyTo:

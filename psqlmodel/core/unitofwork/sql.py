@@ -3,6 +3,7 @@
 Many rows travel as one array per column (`unnest($1::int8[], $2::text[])`). What the server makes is matched by the
 ordinal that each row brings along, never by the order in which rows come back.
 """
+# ruff: noqa: S608 - every name here is quoted, and values are parameters
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class UnitOfWork:
         self._clean: dict[Mapper, Clean] = {}
         self._batches: weakref.WeakSet[Batch] = weakref.WeakSet()
 
-    # --- what states ask ---------------------------------------------------------------------------------------------
+    # --- what states ask --------------------------------------------------------------------------------------------
 
     def clean(self, mapper: Mapper) -> Clean:
         """Return the state that all unmodified objects of one class share."""
@@ -89,7 +89,7 @@ class UnitOfWork:
             )
         return self.load_now(obj, key)
 
-    # --- what the session asks ---------------------------------------------------------------------------------------
+    # --- what the session asks --------------------------------------------------------------------------------------
 
     @property
     def has_changes(self) -> bool:
@@ -198,7 +198,7 @@ class UnitOfWork:
         self._batches.clear()
         self.load_now = None
 
-    # --- bookkeeping -------------------------------------------------------------------------------------------------
+    # --- bookkeeping ------------------------------------------------------------------------------------------------
 
     def forget_new(self, obj: Any) -> None:
         """Make a pending object transient again."""
@@ -293,7 +293,7 @@ def put_back(obj: Any, key: str, old: Any) -> None:
 def _checked(obj: Any) -> Any:
     if isinstance(obj, type):
         raise NotMappedError(f"add and delete take an object, not the class {obj.__name__}")
-    mapper_of(obj)
+    _ = mapper_of(obj)
     return obj
 
 
