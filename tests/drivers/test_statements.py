@@ -270,9 +270,6 @@ def test_copy_after_a_column_has_changed(connection):
     copy = ('"retyped"', ['"v"'], ["text"])
     assert connection.execute(Copy(*copy, [("1",)])).count == 1
     connection.execute(Statement("ALTER TABLE retyped ALTER v TYPE jsonb USING v::jsonb"))
-    try:
-        connection.execute(Copy(*copy, [("2",)]))
-    except DatabaseError:  # asyncpg may refuse once; nothing was sent
-        assert connection.execute(Copy(*copy, [("2",)])).count == 1
+    assert connection.execute(Copy(*copy, iter([("2",)]))).count == 1
     rows = connection.execute(Statement("SELECT v FROM retyped ORDER BY v")).data
     assert [row[0] for row in rows] == ["1", "2"]
