@@ -92,7 +92,7 @@ def abandon(guard: Guard | None, channel: SessionChannel | AsyncSessionChannel |
         return
     guard.closed = True
     warnings.warn(
-        f"a {guard.kind} was dropped with an open transaction, which is rolled back; use it in a with block or call "
+        f"an open {guard.kind} was dropped with its transaction, which is rolled back; use it in a with block or call "
         "close()",
         ResourceWarning,
         stacklevel=2,

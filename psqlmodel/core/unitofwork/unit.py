@@ -224,7 +224,7 @@ class UnitOfWork:
             return
         if state.unit is not None and not state.unit.closed:
             raise ObjectStateError(
-                f"this {mapper.name} belongs to another session: commit and close that one first, or expunge it there"
+                f"this {mapper.name} belongs to another session: commit and close that one first"
             )
         key = mapper.stored_key_of(obj)
         known = self.identity.get(mapper, key)
