@@ -322,8 +322,8 @@ def _sort(batch: Batch) -> None:
 
 def _report_lost(workspace: Workspace, batch: Batch, text: str, keys: list[list[Any]]) -> Steps[None]:
     rows = yield from execute(workspace, Statement(text, keys, purpose="bulk"))
-    lost = [row[0] - 1 for row in rows.data]
-    named = ", ".join(f"models[{batch.positions[n]}]" for n in sorted(lost, key=batch.positions.__getitem__)[:5])
+    lost = sorted([row[0] - 1 for row in rows.data], key=batch.positions.__getitem__)
+    named = ", ".join(f"models[{batch.positions[n]}]" for n in lost[:5])
     more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
     raise StaleObjectError(
         f"bulk_update: {len(lost)} of {len(batch.rows)} keys match no row of {batch.mapper.qualified} ({named}{more}); "
