@@ -159,7 +159,7 @@ def _hoisted(assembly: Assembly) -> tuple[Shape, list[Any]]:
     _gather(assembly.params, tables, ())
     head: list[Shape] = []
     params: list[Any] = []
-    recursive = any(table.recursion is not None for table in tables.values())
+    recursive = any(table.is_recursive for table in tables.values())
     lead = "WITH RECURSIVE " if recursive else "WITH "
     for table in tables.values():
         shape, own, _ = table.write()
@@ -176,9 +176,9 @@ def _gather(params: Any, tables: dict[str, CommonTable], path: tuple[str, ...]) 
         if not isinstance(param, CteReference):
             continue
         table = param.table
-        known = tables.get(table.name)
+        known = tables.get(table._name)
         if known is None:
-            _gather(table.write()[1], tables, (*path, table.name))
-            tables[table.name] = table
+            _gather(table.write()[1], tables, (*path, table._name))
+            tables[table._name] = table
         elif known is not table and known.write()[0] != table.write()[0]:
-            raise QueryError(f"two common tables of the query are called {table.name!r}")
+            raise QueryError(f"two common tables of the query are called {table._name!r}")

@@ -137,7 +137,8 @@ class Subquery(Table):
 class CommonTable(Table):
     """A query that a WITH clause names, for use in FROM; see `With`."""
 
-    __slots__ = ("definition", "itself_inside", "kind", "name", "query", "recursion")
+    # With an underscore, because the public names are those of the columns: `tree.name`.
+    __slots__ = ("_kind", "_name", "_query", "_recursion")
 
     def __init__(
         self, name: str, query: Query[Any], kind: str = " AS (", recursion: tuple[str, Node] | None = None
@@ -146,10 +147,10 @@ class CommonTable(Table):
         super().__init__(qualifier, qualifier, query.columns_of(), (CteReference(self),), NO_SOURCES, CTES)
         if query.sources:
             raise QueryError(f"the query of With({name!r}, …) refers to tables outside of it: {names(query.sources)}")
-        self.name = name
-        self.query = query
-        self.kind = kind
-        self.recursion = recursion
+        self._name = name
+        self._query = query
+        self._kind = kind
+        self._recursion = recursion
 
     def renamed(self, name: str) -> Table:
         """Return the common table under another name, to join it twice."""
@@ -159,11 +160,11 @@ class CommonTable(Table):
 
     def Materialized(self) -> CommonTable:
         """Compute the query once, apart from the rest."""
-        return CommonTable(self.name, self.query, " AS MATERIALIZED (", self.recursion)
+        return CommonTable(self._name, self._query, " AS MATERIALIZED (", self._recursion)
 
     def NotMaterialized(self) -> CommonTable:
         """Let the planner merge the query into the rest, though it is used twice."""
-        return CommonTable(self.name, self.query, " AS NOT MATERIALIZED (", self.recursion)
+        return CommonTable(self._name, self._query, " AS NOT MATERIALIZED (", self._recursion)
 
     def Recursive(self, step: Callable[[Any], Query[Any]]) -> CommonTable:
         """Add the rows that `step`, a function of the table so far, finds, until there are no new ones.
@@ -181,28 +182,33 @@ class CommonTable(Table):
         return self._recursive("\nUNION\n", step)
 
     def _recursive(self, union: str, step: Callable[[Any], Query[Any]]) -> CommonTable:
-        if self.recursion is not None:
-            raise QueryError(f"With({self.name!r}) is recursive already")
+        if self._recursion is not None:
+            raise QueryError(f"With({self._name!r}) is recursive already")
         inside = Table(self.qualifier, self.shape, self._named_columns())
         term = step(inside)
         if not isinstance(term, Node) or not hasattr(term, "columns_of"):
-            raise QueryError(f"the step of With({self.name!r}).Recursive must return a query, not {term!r}")
-        if term.width != self.query.width:
+            raise QueryError(f"the step of With({self._name!r}).Recursive must return a query, not {term!r}")
+        if term.width != self._query.width:
             raise QueryError(
-                f"the step of With({self.name!r}).Recursive selects {term.width} columns, its start {self.query.width}"
+                f"the step of With({self._name!r}).Recursive selects {term.width} columns, its start {self._query.width}"
             )
-        return CommonTable(self.name, self.query, self.kind, (union, term))
+        return CommonTable(self._name, self._query, self._kind, (union, term))
+
+    @property
+    def is_recursive(self) -> bool:
+        """Whether the query refers to itself."""
+        return self._recursion is not None
 
     def write(self) -> tuple[Shape, Params, int]:
         """Return shape, parameters and flags of `name AS (query)`."""
-        head = self.qualifier + self.kind
-        if self.recursion is None:
-            return (head, self.query.shape, ")"), self.query.params, self.query.flags
-        union, term = self.recursion
+        head = self.qualifier + self._kind
+        if self._recursion is None:
+            return (head, self._query.shape, ")"), self._query.params, self._query.flags
+        union, term = self._recursion
         columns = ", ".join(quote(column.name) for column in self.__columns__)
-        head = f"{self.qualifier} ({columns}){self.kind}"
-        shape = (head, "(", self.query.shape, ")", union, "(", term.shape, "))")
-        return shape, self.query.params + term.params, self.query.flags | term.flags
+        head = f"{self.qualifier} ({columns}){self._kind}"
+        shape = (head, "(", self._query.shape, ")", union, "(", term.shape, "))")
+        return shape, self._query.params + term.params, self._query.flags | term.flags
 
 
 class CteReference:
