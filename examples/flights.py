@@ -41,6 +41,7 @@ from psqlmodel import (
     Case,
     Column,
     Count,
+    EmbeddedError,
     Engine,
     ForeignKey,
     ForeignKeyViolation,
@@ -51,6 +52,7 @@ from psqlmodel import (
     Select,
     SelectQuery,
     Session,
+    StatementEvent,
     Sum,
     Value,
     With,
@@ -58,9 +60,7 @@ from psqlmodel import (
     create_engine,
     table,
 )
-from psqlmodel.core.engine.channel import StatementEvent
 from psqlmodel.embedded import Server
-from psqlmodel.errors import EmbeddedError
 
 # --- the models -------------------------------------------------------------------------------------------------------
 

@@ -3,9 +3,11 @@
 from psqlmodel import errors, query, types
 from psqlmodel.core.context import SessionManager
 from psqlmodel.core.engine import AsyncEngine, Engine, create_async_engine, create_engine
+from psqlmodel.core.engine.channel import StatementEvent
 from psqlmodel.core.loading.result import AsyncQueryResult, QueryResult
 from psqlmodel.core.row import Row as ResultRow
 from psqlmodel.core.session import AsyncSession, Session
+from psqlmodel.drivers.slots import PoolStatus
 from psqlmodel.errors import *  # noqa: F403 - the whole tree is public
 from psqlmodel.model import Check, Column, Exclude, ForeignKey, Index, PSQLModel, Relation, Unique, table
 from psqlmodel.query import *  # noqa: F403 - the whole builder is public
@@ -24,11 +26,13 @@ __all__ = [
     "ForeignKey",
     "Index",
     "PSQLModel",
+    "PoolStatus",
     "QueryResult",
     "Relation",
     "ResultRow",
     "Session",
     "SessionManager",
+    "StatementEvent",
     "Unique",
     "__version__",
     "create_async_engine",
