@@ -592,9 +592,13 @@ async def tour_async(dsn: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A tour of psqlmodel on the flights that left New York in 2013.")
-    parser.add_argument("--rows", type=int, default=sys.maxsize, help="load at most so many rows of each table")
+    parser = argparse.ArgumentParser(
+        "psqlmodel demo", description="A tour of psqlmodel on the flights that left New York in 2013."
+    )
+    parser.add_argument("--rows", type=int, default=sys.maxsize, help="of each table at most so many, from 1000 on")
     most = parser.parse_args().rows
+    if most < 1000:
+        parser.error("--rows: with fewer than 1000 there is too little to see")
     begun = perf_counter()
     try:
         with Server() as server:
@@ -602,6 +606,8 @@ def main() -> None:
             asyncio.run(tour_async(server.dsn))
     except EmbeddedError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     guide.console.rule(style="cyan")
     guide.console.print(

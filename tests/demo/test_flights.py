@@ -16,16 +16,20 @@ TREES = ("Objects, three levels deep", "The same objects, asynchronously")
 ROWS = 4000  # of each table: flights of the first days of January
 
 
-@pytest.fixture(scope="module")
-def printed() -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "psqlmodel", "demo", "--rows", str(ROWS)],
+def demo(rows: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "psqlmodel", "demo", "--rows", str(rows)],
         capture_output=True,
         text=True,
         encoding="utf-8",
         timeout=100,
         check=False,
     )
+
+
+@pytest.fixture(scope="module")
+def printed() -> str:
+    done = demo(ROWS)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout
@@ -125,3 +129,9 @@ def tree(text: str) -> list[str]:
     first = next(n for n, line in enumerate(lines) if line.endswith("American Airlines Inc."))
     last = next(n for n, line in enumerate(lines) if " ms " in line)
     return lines[first:last]
+
+
+def test_too_few_rows_are_refused():
+    done = demo(5)
+    assert done.returncode == 2
+    assert "psqlmodel demo: error: --rows" in done.stderr
