@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from psqlmodel import AsyncEngine, Engine
+
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)$")
 
 
@@ -131,8 +133,7 @@ def _show_in_tracebacks(path: Path) -> None:
 async def _dispose(names: dict[str, Any]) -> None:
     """Close the engines that the page left open, as the end of the program does."""
     for value in list(names.values()):
-        dispose = getattr(value, "dispose", None)
-        if dispose is not None and not isinstance(value, type):
-            waiting = dispose()
-            if inspect.isawaitable(waiting):
-                await waiting
+        if isinstance(value, Engine):
+            value.dispose()
+        elif isinstance(value, AsyncEngine):
+            await value.dispose()
