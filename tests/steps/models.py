@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 from typing import Any
+from uuid import UUID
 
 from psqlmodel import Column, ForeignKey, PSQLModel, Relation, table
 
@@ -103,3 +104,18 @@ class Sight(PSQLModel):
 
     name: Column[str | None]
     count: Column[int | None]
+
+
+@table("owners")
+class Owner(PSQLModel):
+    """Its key is a UUID; whoever refers to it says str."""
+
+    id: Column[UUID] = Column(primary_key=True)
+    keys: Relation[list[Key]] = Relation()
+
+
+@table("keys")
+class Key(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+    owner_id: Column[str] = Column(foreign_key="owners.id")
+    owner: Relation[Owner] = Relation()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -14,8 +15,9 @@ from psqlmodel.model import mapper_of
 from psqlmodel.model.state import raw_name
 from psqlmodel.query import Select
 
-from .models import Author, Book, Chapter, Editor, Loan, Note, Subject
+from .models import Author, Book, Chapter, Editor, Key, Loan, Note, Owner, Subject
 from .script import INT4, INT8, NOTHING, TEXT, Script, rows, workspace
+from .script import UUID as UUID_OID
 
 AUTHORS = rows([(1, "Ada"), (2, "Ben"), (3, "Cleo")], INT4, TEXT)
 
@@ -238,3 +240,23 @@ def test_an_error_in_an_include_ends_the_transaction() -> None:
 def test_subjects_of_no_book() -> None:
     found, _ = run(workspace(), Select(Subject).Include(Subject.books), rows([(7,)], INT4), rows([], *[INT4] * 4))
     assert found[0].books == []
+
+
+def test_a_key_that_one_side_calls_a_uuid_and_the_other_a_str() -> None:
+    one, other = UUID(int=1), UUID(int=2)
+    owners, script = run(
+        workspace(),
+        Select(Owner).Include(Owner.keys),
+        rows([(one,), (other,)], UUID_OID),
+        rows([(5, other), (6, one)], INT4, UUID_OID),
+    )
+    assert script.arguments[1] == [[str(one), str(other)]]
+    assert [[key.id for key in owner.keys] for owner in owners] == [[6], [5]]
+    keys, script = run(
+        workspace(),
+        Select(Key).Include(Key.owner),
+        rows([(5, other), (6, one)], INT4, UUID_OID),
+        rows([(one,), (other,)], UUID_OID),
+    )
+    assert script.arguments[1] == [[other, one]]
+    assert [key.owner.id for key in keys] == [other, one]

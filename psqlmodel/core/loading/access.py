@@ -11,11 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from psqlmodel.core.loading.include import include, keys_of
+from psqlmodel.core.loading.include import include
+from psqlmodel.core.loading.keys import Match, distinct_keys
 from psqlmodel.core.loading.reading import Loaded, autoflush, fetch, known_types, load_columns, load_rows, prepared
 from psqlmodel.core.row import rows_of
 from psqlmodel.core.transaction import execute
 from psqlmodel.core.unitofwork.flush import flush
+from psqlmodel.core.unitofwork.unit import put_back
 from psqlmodel.errors import (
     InvalidValueError,
     MissingPrimaryKeyError,
@@ -37,7 +39,7 @@ from psqlmodel.query.rowset import Rowset
 from psqlmodel.query.select import Select
 from psqlmodel.query.statement import Query
 from psqlmodel.query.values import bind
-from psqlmodel.steps import Statement, Steps
+from psqlmodel.steps import Rows, Statement, Steps
 
 if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
@@ -72,7 +74,8 @@ def get(workspace: Workspace, model: Any, key: Any) -> Steps[Any]:
     if found is not UNSET:
         return found
     parts = (identity,) if len(mapper.primary_key) == 1 else identity
-    objects = yield from _by_key(workspace, mapper, mapper.columns, parts)
+    rows = yield from _row_by_key(workspace, mapper, mapper.columns, parts)
+    objects = load_columns(workspace, mapper, mapper.columns, rows)
     return objects[0] if objects else None
 
 
@@ -131,9 +134,9 @@ def _known(workspace: Workspace, mapper: Mapper, identity: Any) -> Any:
     return None if found._state.status == DELETED else found
 
 
-def _by_key(
+def _row_by_key(
     workspace: Workspace, mapper: Mapper, columns: Sequence[Column[Any]], key: Sequence[Any]
-) -> Steps[list[Any]]:
+) -> Steps[Rows]:
     """Select one row by its primary key."""
     args: list[Any] = []
     for column, part in zip(mapper.primary_key, key, strict=True):
@@ -142,9 +145,7 @@ def _by_key(
             yield from known_types(workspace, [column])
             bound = bound.dump(workspace.catalog.type_of(column))
         args.append(bound)
-    statement = Statement(_by_key_text(mapper, columns), args, purpose="load")
-    rows = yield from execute(workspace, statement)
-    return load_columns(workspace, mapper, columns, rows)
+    return (yield from execute(workspace, Statement(_by_key_text(mapper, columns), args, purpose="load")))
 
 
 def _by_key_text(mapper: Mapper, columns: Sequence[Column[Any]]) -> str:
@@ -249,44 +250,33 @@ def refresh(workspace: Workspace, obj: Any, attributes: Iterable[str] | None = N
     mapper = _check_persistent(workspace, obj, "refresh")
     columns, relations = _named(mapper, obj, attributes)
     if columns:
-        found = yield from _fresh_row(workspace, mapper, obj, columns)
-        if found is not obj:
-            raise StaleObjectError(
-                f"refresh: {mapper.name} {mapper.stored_key_of(obj)!r} has no row any more: it was deleted, or its key "
-                "was changed",
-                (obj,),
-            )
-    for relation in relations:
-        _drop_changes(relation, obj)
+        yield from _refresh_columns(workspace, mapper, obj, columns)
     if relations:
-        yield from include(workspace, mapper, [obj], relations)
-    _settle(workspace, obj)
+        yield from _refresh_relations(workspace, mapper, obj, relations)
+    if isinstance(obj._state, State) and not obj._state.original:
+        workspace.unit.settle(obj, {})
 
 
-def _fresh_row(workspace: Workspace, mapper: Mapper, obj: Any, columns: list[Column[Any]]) -> Steps[Any]:
+def _refresh_columns(workspace: Workspace, mapper: Mapper, obj: Any, columns: list[Column[Any]]) -> Steps[None]:
     """Load the columns into `obj`; its key is selected too, so that the loader finds it."""
     key = mapper.stored_key_of(obj)
     parts = (key,) if len(mapper.primary_key) == 1 else key
     wanted = [*mapper.primary_key, *(column for column in columns if not column.primary_key)]
-    given_up = _give_up(mapper, obj, columns)
-    try:
-        objects = yield from _by_key(workspace, mapper, wanted, parts)
-    except BaseException:
-        _keep(obj, given_up)
-        raise
-    if not objects:
-        _keep(obj, given_up)
-        return None
-    return objects[0]
+    rows = yield from _row_by_key(workspace, mapper, wanted, parts)
+    if not rows.data:
+        raise StaleObjectError(
+            f"refresh: {mapper.name} {key!r} has no row any more: it was deleted, or its key was changed", (obj,)
+        )
+    _give_up(mapper, obj, {column.key or "" for column in columns})
+    _ = load_columns(workspace, mapper, wanted, rows)
 
 
-def _give_up(mapper: Mapper, obj: Any, columns: list[Column[Any]]) -> dict[str, Any]:
-    """Take the changes of these columns off the books, so that fresh values may enter; return what they were.
+def _give_up(mapper: Mapper, obj: Any, keys: set[str]) -> None:
+    """Take the changes of these columns off the books, so that fresh values may enter.
 
     A link that was changed goes back first: both sides show it.
     """
     original = obj._state.original
-    keys = {column.key for column in columns}
     for relation in mapper.all_relations():
         if relation.key in original and relation.outgoing and keys & set(relation.local_keys):
             old, current = original[relation.key], obj.__dict__.get(relation.key)
@@ -296,18 +286,23 @@ def _give_up(mapper: Mapper, obj: Any, columns: list[Column[Any]]) -> dict[str, 
                 relation.back.drop_loaded(current, obj)
             original.pop(relation.key)
             obj.__dict__.pop(relation.key, None)
-    return {key: original.pop(key) for key in keys if key in original}
+    for key in keys:
+        original.pop(key, None)
 
 
-def _keep(obj: Any, given_up: dict[str, Any]) -> None:
-    if given_up and isinstance(obj._state, State):
-        obj._state.original.update(given_up)
-
-
-def _drop_changes(relation: RelationInfo, obj: Any) -> None:
-    obj._state.original.pop(relation.key, None)
-    if not relation.many:
-        obj.__dict__.pop(relation.key, None)
+def _refresh_relations(workspace: Workspace, mapper: Mapper, obj: Any, relations: list[RelationInfo]) -> Steps[None]:
+    original = obj._state.original
+    dropped = {relation.key: original.pop(relation.key) for relation in relations if relation.key in original}
+    for relation in relations:
+        if not relation.many:
+            obj.__dict__.pop(relation.key, None)
+    try:
+        yield from include(workspace, mapper, [obj], relations)
+    except BaseException:
+        # The transaction is over and the objects are restored; what is off the books, only we know.
+        for key, old in dropped.items():
+            put_back(obj, key, old)
+        raise
 
 
 def _named(mapper: Mapper, obj: Any, attributes: Iterable[str] | None) -> tuple[list[Column[Any]], list[RelationInfo]]:
@@ -327,13 +322,6 @@ def _named(mapper: Mapper, obj: Any, attributes: Iterable[str] | None) -> tuple[
         else:
             raise AttributeError(mapper.no_attribute(key))
     return columns, relations
-
-
-def _settle(workspace: Workspace, obj: Any) -> None:
-    """Make the object clean if nothing of its changes is left."""
-    state = obj._state
-    if isinstance(state, State) and state.status == PERSISTENT and not state.original:
-        workspace.unit.settle(obj, {})
 
 
 def _check_persistent(workspace: Workspace, obj: Any, verb: str) -> Mapper:
@@ -412,8 +400,8 @@ def _load_columns_of(
     workspace: Workspace, mapper: Mapper, objects: list[Any], columns: list[Column[Any]]
 ) -> Steps[None]:
     wanted = [*mapper.primary_key, *(column for column in columns if not column.primary_key)]
-    keys = keys_of(objects, mapper.primary_key)
-    query = Select(*wanted).Where(keys.condition(mapper.primary_key))
+    match = Match(mapper.primary_key, mapper.primary_key)
+    query = Select(*wanted).Where(match.condition(distinct_keys(objects, mapper.primary_key)))
     compiled = yield from prepared(workspace, query)
     rows = yield from execute(workspace, Statement(compiled.text, compiled.args, purpose="load"))
     _ = load_columns(workspace, mapper, wanted, rows)

@@ -10,10 +10,9 @@ filtered or limited shows a part of the relation: it is attached as it was asked
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from enum import Enum
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from psqlmodel.core.loading.keys import KeyOf, Match, distinct_keys
 from psqlmodel.core.loading.reading import autoflush, fetch, load_output, prepared
 from psqlmodel.core.transaction import execute
 from psqlmodel.errors import QueryError
@@ -21,15 +20,10 @@ from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.path import RelationPath
 from psqlmodel.model.relations import RelationInfo
 from psqlmodel.model.state import UNSET
-from psqlmodel.query.expression import ColumnExpression, Expression, Ordering
+from psqlmodel.query.expression import Expression, Ordering
 from psqlmodel.query.nodes import (
-    COMPARISON,
-    DEFERRED,
     INHERITED,
     WINDOW,
-    CastSlot,
-    DeferredList,
-    TransportSlot,
     join_shapes,
 )
 from psqlmodel.query.select import Select, SelectQuery
@@ -37,9 +31,6 @@ from psqlmodel.steps import Statement, Steps
 
 if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
-    from psqlmodel.model.fields import Column
-
-KeyOf = Callable[[Any], Any]
 
 
 def include(workspace: Workspace, mapper: Mapper, objects: Iterable[Any], paths: Sequence[Any]) -> Steps[None]:
@@ -129,14 +120,11 @@ def _load(workspace: Workspace, path: RelationPath, parents: list[Any]) -> Steps
     relation = path.relation
     if relation.secondary is None and relation.outgoing:
         return (yield from _load_targets(workspace, path, parents))
-    keys = keys_of(parents, relation.local)
-    if not keys.values:
-        return _attach(relation, parents, keys.of, {})
-    if relation.secondary is not None:
-        groups = yield from _through(workspace, path, keys)
-    else:
-        groups = yield from _children(workspace, path, keys)
-    return _attach(relation, parents, keys.of, groups)
+    load, columns = (_children, relation.remote) if relation.secondary is None else (_through, relation.secondary[1])
+    match = Match(relation.local, columns)
+    keys = distinct_keys(parents, relation.local)
+    groups = (yield from load(workspace, path, match, keys)) if keys else {}
+    return _attach(relation, parents, match.left, groups)
 
 
 def _load_targets(workspace: Workspace, path: RelationPath, parents: list[Any]) -> Steps[list[Any]]:
@@ -144,28 +132,27 @@ def _load_targets(workspace: Workspace, path: RelationPath, parents: list[Any]) 
     None.
     """
     relation = path.relation
-    known = _known_targets(workspace, path, parents)
-    keys = keys_of([parent for parent in parents if id(parent) not in known], relation.local)
+    match = Match(relation.local, relation.remote)
+    known = _known_targets(workspace, path, match, parents)
+    keys = distinct_keys([parent for parent in parents if id(parent) not in known], relation.local)
     found: dict[Any, Any] = {}
-    if keys.values:
-        query = _filtered(Select(relation.target.cls), path).Where(keys.condition(relation.remote))
+    if keys:
+        query = _filtered(Select(relation.target.cls), path).Where(match.condition(keys))
         compiled, rows = yield from fetch(workspace, query, purpose="load")
-        targets = load_output(workspace, compiled.outputs[0], rows)
-        key_of = _key_function(relation.remote, relation.local)
-        found = {key_of(target): target for target in targets}
+        found = {match.right(target): target for target in load_output(workspace, compiled.outputs[0], rows)}
     for parent in parents:
         key = id(parent)
         if key not in known:
-            known[key] = found.get(keys.of(parent))
+            known[key] = found.get(match.left(parent))
         relation.attach(parent, known[key])
     return [target for target in known.values() if target is not None]
 
 
-def _known_targets(workspace: Workspace, path: RelationPath, parents: list[Any]) -> dict[int, Any]:
+def _known_targets(workspace: Workspace, path: RelationPath, match: Match, parents: list[Any]) -> dict[int, Any]:
     """Return the targets that need no row, by the id of the parent."""
     relation = path.relation
     known: dict[int, Any] = {}
-    lookup = relation.to_primary_key and not path.partial and not _spelled_otherwise(relation.local, relation.remote)
+    lookup = relation.to_primary_key and not path.partial and not match.respelled
     for parent in parents:
         key = relation.key_from(parent)
         if key is None:
@@ -177,24 +164,23 @@ def _known_targets(workspace: Workspace, path: RelationPath, parents: list[Any])
     return known
 
 
-def _children(workspace: Workspace, path: RelationPath, keys: Keys) -> Steps[dict[Any, list[Any]]]:
+def _children(workspace: Workspace, path: RelationPath, match: Match, keys: list[Any]) -> Steps[dict[Any, list[Any]]]:
     """Objects of the target that hold our key: one query; grouped by it."""
     relation = path.relation
     children, *_ = yield from _sorted(
         workspace,
         path,
         [relation.target.cls],
-        lambda query: _filtered(query, path).Where(keys.condition(relation.remote)),
+        lambda query: _filtered(query, path).Where(match.condition(keys)),
         relation.remote,
     )
-    key_of = _key_function(relation.remote, relation.local)
     groups: dict[Any, list[Any]] = {}
     for child in children:
-        groups.setdefault(key_of(child), []).append(child)
+        groups.setdefault(match.right(child), []).append(child)
     return groups
 
 
-def _through(workspace: Workspace, path: RelationPath, keys: Keys) -> Steps[dict[Any, list[Any]]]:
+def _through(workspace: Workspace, path: RelationPath, match: Match, keys: list[Any]) -> Steps[dict[Any, list[Any]]]:
     """Many-to-many: the link's key comes along with each object; an object is there once for each parent."""
     relation = path.relation
     link, ours, theirs = relation.secondary
@@ -203,14 +189,12 @@ def _through(workspace: Workspace, path: RelationPath, keys: Keys) -> Steps[dict
         workspace,
         path,
         [relation.target.cls, *ours],
-        lambda query: _filtered(query.Join(link, joined), path).Where(keys.condition(ours)),
+        lambda query: _filtered(query.Join(link, joined), path).Where(match.condition(keys)),
         ours,
     )
-    normal = _normal(ours, relation.local)
-    held = [normal(key) for key in (links[0] if len(links) == 1 else zip(*links, strict=True))]
     groups: dict[Any, dict[int, Any]] = {}
-    for key, target in zip(held, targets, strict=True):
-        groups.setdefault(key, {})[id(target)] = target
+    for key, target in zip(links[0] if len(links) == 1 else zip(*links, strict=True), targets, strict=True):
+        groups.setdefault(match.comparable(key), {})[id(target)] = target
     return {key: list(group.values()) for key, group in groups.items()}
 
 
@@ -298,93 +282,3 @@ def _all_equal(left: Sequence[Any], right: Sequence[Any]) -> Any:
     for one, other in zip(left[1:], right[1:], strict=True):
         condition = condition & (one == other)
     return condition
-
-
-# --- keys ---------------------------------------------------------------------------------------------------
-
-
-class Keys:
-    """The keys of parents: their distinct values, without NULLs, and how to find that of an object."""
-
-    def __init__(self, columns: Sequence[Column[Any]], values: list[Any], of: KeyOf) -> None:
-        self.columns = tuple(columns)
-        self.values = values
-        self.of = of
-
-    def condition(self, columns: Sequence[ColumnExpression[Any]]) -> Expression[bool]:
-        """Return the condition that `columns` are one of the keys."""
-        if len(columns) == 1:
-            return columns[0].In(self.values)
-        arrays = [list(part) for part in zip(*self.values, strict=True)]
-        return _tuple_in(columns, self.columns, arrays)
-
-
-def keys_of(parents: list[Any], columns: Sequence[Column[Any]]) -> Keys:
-    """Return the keys that objects hold in these columns."""
-    of = _key_function(columns, columns)
-    single = len(columns) == 1
-    found = dict.fromkeys(map(of, parents))
-    values = [key for key in found if (key is not None if single else None not in key)]
-    return Keys(columns, values, of)
-
-
-def _key_function(columns: Sequence[Any], like: Sequence[Any]) -> KeyOf:
-    """Return the function from an object to its values of `columns`, spelled as the columns `like` spell
-    them.
-    """
-    read = attrgetter(*[column.key for column in columns])
-    if not _spelled_otherwise(columns, like):
-        return read
-    normal = _normal(columns, like)
-    return lambda obj: normal(read(obj))
-
-
-def _spelled_otherwise(columns: Sequence[Any], like: Sequence[Any]) -> bool:
-    return any(a.type.python is not b.type.python for a, b in zip(columns, like, strict=True))
-
-
-def _normal(columns: Sequence[Any], like: Sequence[Any]) -> Callable[[Any], Any]:
-    """Return what brings keys of one side to the spelling of the other, where models declare them
-    differently.
-    """
-    if not _spelled_otherwise(columns, like):
-        return _same
-    loads = [_respelled(a, b) for a, b in zip(columns, like, strict=True)]
-    if len(loads) == 1:
-        return loads[0]
-    return lambda key: tuple([load(part) for load, part in zip(loads, key, strict=True)])
-
-
-def _same(key: Any) -> Any:
-    return key
-
-
-def _respelled(column: Any, like: Any) -> Callable[[Any], Any]:
-    """An id that is a UUID here and a str there is one key: it goes over by its text."""
-    if column.type.python is like.type.python:
-        return _same
-    dump, load = column.type.dump_text, like.type.load_text
-
-    def respell(value: Any) -> Any:
-        if value is None:
-            return None
-        return load(dump(value.value if isinstance(value, Enum) and like.type.python is str else value))
-
-    return respell
-
-
-def _tuple_in(
-    columns: Sequence[ColumnExpression[Any]], typed_as: Sequence[Column[Any]], arrays: list[list[Any]]
-) -> Expression[bool]:
-    """Return `(a, b) IN (SELECT … FROM unnest($1::int4[], $2::text[]))`."""
-    numbers = range(1, len(columns) + 1)
-    shape: list[Any] = ["(", join_shapes([column.shape for column in columns], ", "), ") IN (SELECT "]
-    for n, column in zip(numbers, typed_as, strict=True):
-        shape += (", " if n > 1 else "", f"k.c{n}", CastSlot(column))
-    shape.append(" FROM unnest(")
-    for n, column in zip(numbers, typed_as, strict=True):
-        shape += (", " if n > 1 else "", None, "::", TransportSlot(column))
-    shape.append(f") AS k({', '.join(f'c{n}' for n in numbers)}))")
-    params = tuple(DeferredList(column, array) for column, array in zip(typed_as, arrays, strict=True))
-    sources: frozenset[Any] = frozenset().union(*(column.sources for column in columns))
-    return Expression(tuple(shape), params, sources, DEFERRED, COMPARISON)
