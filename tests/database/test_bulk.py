@@ -215,7 +215,7 @@ async def test_nothing_is_nothing(both: Both, statements: Statements) -> None:
     assert statements == []
 
 
-# --- updates -----------------------------------------------------------------------------------------------------------
+# --- updates ----------------------------------------------------------------------------------------------------------
 
 
 async def test_an_update_is_one_statement_for_each_set_of_columns(both: Both, statements: Statements) -> None:
@@ -279,7 +279,7 @@ async def test_keys_that_match_no_row_are_reported(both: Both) -> None:
         await session.rollback()
 
 
-# --- refusals ----------------------------------------------------------------------------------------------------------
+# --- refusals ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

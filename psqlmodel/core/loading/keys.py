@@ -46,7 +46,7 @@ class Match:
         """Return the condition that their columns are one of our keys: one array for each column."""
         if len(self.theirs) > 1:
             return tuple_in(self.theirs, self.ours, keys)
-        (column,) = self.theirs
+        column = self.theirs[0]
         return column.In([_spelled(key, column) for key in keys] if self.respelled else keys)
 
 
