@@ -95,6 +95,11 @@ class Mapper:
             raise MappingError(f"{self.name} has no column {named!r}{did_you_mean(str(name), self.attributes)}")
         return found
 
+    def has_column(self, named: Any) -> bool:
+        """Tell whether `column` finds what is named."""
+        name = named if isinstance(named, str) else getattr(named, "key", None)
+        return name in self.attributes or name in self.by_name
+
     def _foreign_keys(self) -> Iterator[ForeignKey]:
         """Give all foreign keys, with the database names of their own columns."""
         for column in self.columns:

@@ -6,28 +6,16 @@ first). What the rows were before goes to the undo log before anything is sent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from psqlmodel.core.transaction import execute, fail, within
-from psqlmodel.core.unitofwork import insertion, links, sql
-from psqlmodel.core.unitofwork.collect import (
-    Changes,
-    collect,
-    dumped,
-    dumped_column,
-    outgoing,
-    take_keys,
-    validate,
-    value_of,
-)
+from psqlmodel.core.transaction import fail, within
+from psqlmodel.core.unitofwork import deletion, insertion, links, updating
+from psqlmodel.core.unitofwork.collect import Changes, collect, validate
 from psqlmodel.core.unitofwork.ordering import parents_first
-from psqlmodel.core.unitofwork.sending import send
-from psqlmodel.errors import StaleObjectError
-from psqlmodel.model.mapper import Mapper
-from psqlmodel.model.state import DELETED, Raw, State, raw_name, set_state
-from psqlmodel.query.quoting import quote
-from psqlmodel.steps import Statement, Steps
+from psqlmodel.core.unitofwork.takeover import Takeovers, find_takeovers, placeholder
+from psqlmodel.model.state import Raw, raw_name
+from psqlmodel.steps import Steps
 
 if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
@@ -60,19 +48,38 @@ def flush(workspace: Workspace) -> Steps[None]:
 
 def _write(workspace: Workspace, changes: Changes) -> Steps[None]:
     order = parents_first(changes.mappers)
+    takeovers = find_takeovers(changes)
     yield from links.unlink(workspace, changes.unlinked)
-    for mapper in order:
-        yield from insertion.insert(workspace, mapper, changes)
+    if takeovers.deletes_first:
+        yield from _delete(workspace, changes)
+    yield from _let_go(workspace, takeovers)
+    for group in order:
+        yield from insertion.insert(workspace, group, changes)
     for (mapper, columns), objects in changes.late.items():  # keys that a circle of rows left open
-        yield from _update(workspace, mapper, columns, objects)
-    for mapper in order:
+        yield from updating.update(workspace, mapper, columns, objects)
+    for mapper in (mapper for group in order for mapper in group):
         for columns, objects in changes.changed.get(mapper, {}).items():
-            yield from _update(workspace, mapper, columns, objects)
+            yield from updating.update(workspace, mapper, columns, objects)
     yield from links.link(workspace, changes.linked)
-    for mapper in reversed(order):
-        yield from _delete(workspace, mapper, changes.deleted.get(mapper, ()))
+    if not takeovers.deletes_first:
+        yield from _delete(workspace, changes)
     if changes.written:
         workspace.transaction.worked = True
+
+
+def _let_go(workspace: Workspace, takeovers: Takeovers) -> Steps[None]:
+    """Write unique values that other rows of this flush take over, before these are written."""
+    for (mapper, columns), objects in takeovers.vacated.items():
+        yield from updating.vacate(workspace, mapper, columns, objects, placeholder)
+    for wave in takeovers.waves:
+        for (mapper, columns), objects in wave.items():
+            yield from updating.update(workspace, mapper, columns, objects)
+
+
+def _delete(workspace: Workspace, changes: Changes) -> Steps[None]:
+    """Delete rows, children first; those of tables that refer to each other together."""
+    for group in reversed(parents_first(changes.deleted)):
+        yield from deletion.delete(workspace, group, changes)
 
 
 def _remember(workspace: Workspace, changes: Changes) -> None:
@@ -85,137 +92,6 @@ def _remember(workspace: Workspace, changes: Changes) -> None:
     for objects in changes.deleted.values():
         for obj in objects:
             undo.deleted(obj, obj._state.original)
-
-
-# --- updates --------------------------------------------------------------------------------------------------------
-
-
-def _update(workspace: Workspace, mapper: Mapper, columns: tuple[str, ...], objects: list[Any]) -> Steps[None]:
-    relations = outgoing(mapper)
-    for obj in objects:
-        take_keys(obj, relations)
-    objects = _in_key_order(mapper, objects)
-    type_of = workspace.catalog.type_of
-    changed = [mapper.attributes[key] for key in columns]
-    sets = sql.named(changed, [type_of(column) for column in changed])
-    keys = sql.named(mapper.primary_key, [type_of(column) for column in mapper.primary_key])
-    made = [c for c in mapper.columns if c.generated or c.name in workspace.catalog.generated(mapper)]
-    returning = [quote(column.name) for column in made]
-    if len(objects) == 1:
-        obj = objects[0]
-        values = [dumped(mapper, c, type_of(c), value_of(obj, c.key)) for c in changed]
-        text = sql.update_one(mapper.qualified, sets, keys, returning)
-        args = [*values, *_stored_key(mapper, obj, type_of)]
-    else:
-        arrays = [dumped_column(mapper, c, type_of(c), [value_of(o, c.key) for o in objects]) for c in changed]
-        text = sql.update_many(mapper.qualified, sets, keys, returning)
-        args = [*arrays, *_key_arrays(mapper, objects, type_of)]
-    rows = yield from send(workspace, mapper, objects, Statement(text, args, purpose="flush"))
-    if rows.count != len(objects):
-        yield from _stale(workspace, mapper, objects, "UPDATE")
-    if made:
-        insertion.receive(objects, made, rows, len(objects) > 1)
-    _rekey(workspace, mapper, columns, objects)
-
-
-def _in_key_order(mapper: Mapper, objects: Sequence[Any]) -> list[Any]:
-    """Sort rows by key, so that two sessions lock the same rows in the same order."""
-    try:
-        return sorted(objects, key=mapper.stored_key_of)
-    except TypeError:
-        return list(objects)
-
-
-def _stored_key(mapper: Mapper, obj: Any, type_of: Any) -> list[Any]:
-    key = mapper.stored_key_of(obj)
-    parts = (key,) if len(mapper.primary_key) == 1 else key
-    return [dumped(mapper, c, type_of(c), part) for c, part in zip(mapper.primary_key, parts, strict=True)]
-
-
-def _key_arrays(mapper: Mapper, objects: Sequence[Any], type_of: Any) -> list[list[Any]]:
-    stored = [mapper.stored_key_of(obj) for obj in objects]
-    columns = mapper.primary_key
-    parts = [stored] if len(columns) == 1 else [[key[n] for key in stored] for n in range(len(columns))]
-    return [dumped_column(mapper, c, type_of(c), part) for c, part in zip(columns, parts, strict=True)]
-
-
-def _rekey(workspace: Workspace, mapper: Mapper, columns: tuple[str, ...], objects: list[Any]) -> None:
-    """Enter objects whose primary key changed under the new one."""
-    if not any(column.key in columns for column in mapper.primary_key):
-        return
-    for obj in objects:
-        workspace.identity.discard(mapper, mapper.stored_key_of(obj), obj)
-    for obj in objects:
-        workspace.identity.put(mapper, mapper.key_of(obj), obj)
-
-
-# --- deletes --------------------------------------------------------------------------------------------------------
-
-
-def _delete(workspace: Workspace, mapper: Mapper, objects: Sequence[Any]) -> Steps[None]:
-    if not objects:
-        return
-    objects = _in_key_order(mapper, objects)
-    yield from links.unlink_deleted(workspace, mapper, objects)
-    type_of = workspace.catalog.type_of
-    keys = sql.named(mapper.primary_key, [type_of(column) for column in mapper.primary_key])
-    args = _key_arrays(mapper, objects, type_of)
-    statement = Statement(sql.delete(mapper.qualified, keys), args, purpose="flush")
-    rows = yield from send(workspace, mapper, objects, statement)
-    if rows.count != len(objects):
-        yield from _stale(workspace, mapper, objects, "DELETE")
-
-
-def _stale(workspace: Workspace, mapper: Mapper, objects: list[Any], operation: str) -> Steps[None]:
-    """Find out which rows were not there, and raise."""
-    type_of = workspace.catalog.type_of
-    lost = objects
-    if operation == "UPDATE":
-        keys = sql.named(mapper.primary_key, [type_of(column) for column in mapper.primary_key])
-        statement = Statement(
-            sql.missing_rows(mapper.qualified, keys), _key_arrays(mapper, objects, type_of), purpose="flush"
-        )
-        rows = yield from execute(workspace, statement)
-        lost = [objects[row[0] - 1] for row in rows.data] or objects
-    named = ", ".join(f"{mapper.name} {mapper.stored_key_of(obj)!r}" for obj in lost[:5])
-    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
-    which = f"{len(lost)} of {len(objects)} rows" if operation == "UPDATE" else "at least one row"
-    raise StaleObjectError(
-        f"{operation} of {mapper.qualified} did not find {which} ({named}{more}): someone else deleted them or "
-        "changed their keys; refresh or reload the objects and try again",
-        tuple(lost),
-    )
-
-
-def _mark_cascaded(workspace: Workspace, mapper: Mapper, deleted: list[Any]) -> None:
-    """Follow ON DELETE for loaded objects: those that the database deleted too, and keys that it set to NULL."""
-    for child in workspace.identity.mappers():
-        for key in links.keys_to(child, mapper):
-            gone = {tuple(obj.__dict__.get(name) for name in key.remote) for obj in deleted}
-            hit = [
-                obj
-                for obj in workspace.identity.objects(child)
-                if tuple(obj.__dict__.get(name) for name in key.local) in gone and obj._state.status != DELETED
-            ]
-            if key.on_delete == "SET NULL":
-                for obj in hit:
-                    links.nullify(workspace, obj, key)
-            elif hit:
-                for obj in hit:
-                    _now_deleted(workspace, obj)
-                _mark_cascaded(workspace, child, hit)
-
-
-def _now_deleted(workspace: Workspace, obj: Any) -> None:
-    unit, mapper = workspace.unit, type(obj).__mapper__
-    state = State(unit, mapper, DELETED, obj._state.batch)
-    unit.undo.deleted(obj, obj._state.original)
-    workspace.identity.discard(mapper, mapper.stored_key_of(obj), obj)
-    unit.tracked.pop(id(obj), None)
-    set_state(obj, state)
-
-
-# --- afterwards -----------------------------------------------------------------------------------------------------
 
 
 def _settle(workspace: Workspace, changes: Changes) -> None:
@@ -232,9 +108,9 @@ def _settle(workspace: Workspace, changes: Changes) -> None:
     for mapper, deleted in changes.deleted.items():
         for obj in deleted:
             unit.deleted.pop(id(obj), None)
-            _now_deleted(workspace, obj)
+            deletion.now_deleted(workspace, obj)
             links.leave_lists(obj)
-        _mark_cascaded(workspace, mapper, deleted)
+        deletion.mark_cascaded(workspace, mapper, deleted)
     for obj in list(unit.tracked.values()):
         unit.undo.updated(obj, obj._state.original)
         unit.settle(obj, baseline(obj))

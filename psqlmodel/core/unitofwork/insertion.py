@@ -1,7 +1,7 @@
 """Insertion: the new rows of one class. One statement for each set of columns; what the server makes comes back.
 
-Rows of one class that refer to each other are written level by level; where rows refer to each other in a circle, the
-key that closes it is written afterwards.
+Rows of one class, or of classes whose tables refer to each other, are written level by level; where rows refer to each
+other in a circle, the key that closes it is written afterwards.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from psqlmodel.core.unitofwork.collect import (
     value_of,
     waits_for,
 )
+from psqlmodel.core.unitofwork.ordering import Group
 from psqlmodel.core.unitofwork.sending import send
 from psqlmodel.errors import DatabaseError, RelationError
 from psqlmodel.model.codegen import Field
@@ -33,47 +34,47 @@ if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
 
 
-def insert(workspace: Workspace, mapper: Mapper, changes: Changes) -> Steps[None]:
-    """Write the new rows of one class."""
-    objects = changes.new.get(mapper)
+def insert(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
+    """Write the new rows of one class, or of classes that refer to each other."""
+    objects = [obj for mapper in group for obj in changes.new.get(mapper, ())]
     if not objects:
         return
-    relations = outgoing(mapper)
-    for level in _levels(mapper, objects, relations, changes):
-        groups: dict[tuple[str, ...], list[Any]] = {}
+    relations = {mapper: outgoing(mapper) for mapper in group}
+    for level in _levels(objects, relations, changes):
+        batches: dict[tuple[Mapper, tuple[str, ...]], list[Any]] = {}
         for obj in level:
-            take_keys(obj, relations)
-            groups.setdefault(row_keys(obj, mapper), []).append(obj)
-        for keys, group in groups.items():
-            yield from _insert_group(workspace, mapper, keys, group)
+            mapper = type(obj).__mapper__
+            take_keys(obj, relations[mapper])
+            batches.setdefault((mapper, row_keys(obj, mapper)), []).append(obj)
+        for (mapper, keys), batch in batches.items():
+            yield from _insert_group(workspace, mapper, keys, batch)
         changes.waiting.difference_update(map(id, level))
 
 
-def _levels(
-    mapper: Mapper, objects: list[Any], relations: Sequence[RelationInfo], changes: Changes
-) -> Iterator[list[Any]]:
-    """Give the objects in groups, each after those of the class that it refers to; note the keys that must wait."""
+def _levels(objects: list[Any], relations: dict[Mapper, list[RelationInfo]], changes: Changes) -> Iterator[list[Any]]:
+    """Give the objects in levels, each after those that it refers to; note the keys that must wait."""
     left = objects
     while left:
-        ready, blocked = [], []
-        for obj in left:
-            waits = waits_for(obj, relations, changes.waiting)
-            if any(relation.target is mapper for relation in waits):
-                blocked.append(obj)
-            else:
-                ready.append(obj)
-                _note_late(mapper, obj, waits, changes)
-        if not ready:  # a circle within the class
-            for obj in blocked:
-                _note_late(mapper, obj, waits_for(obj, relations, changes.waiting), changes)
-            ready, blocked = blocked, []
+        waits = {id(obj): waits_for(obj, relations[type(obj).__mapper__], changes.waiting) for obj in left}
+        ready = [obj for obj in left if not waits[id(obj)]]
+        if not ready:  # a circle: it is opened where it can be
+            ready = [obj for obj in left if all(_required(r) is None for r in waits[id(obj)])] or left
+            for obj in ready:
+                _note_late(obj, waits[id(obj)], changes)
         yield ready
-        left = blocked
+        chosen = set(map(id, ready))
+        left = [obj for obj in left if id(obj) not in chosen]
 
 
-def _note_late(mapper: Mapper, obj: Any, waits: list[RelationInfo], changes: Changes) -> None:
+def _required(relation: RelationInfo) -> Column[Any] | None:
+    """Return a key column that keeps the relation from being written later."""
+    return next((column for column in relation.local if not column.nullable), None)
+
+
+def _note_late(obj: Any, waits: list[RelationInfo], changes: Changes) -> None:
+    mapper = type(obj).__mapper__
     for relation in waits:
-        required = next((column for column in relation.local if not column.nullable), None)
+        required = _required(relation)
         if required is not None:
             raise RelationError(
                 f"{relation!r} is part of a circle of new objects and {mapper.name}.{required.key} can't be NULL: "

@@ -1,19 +1,24 @@
-"""The order of classes in a flush: each after those that its foreign keys refer to. Pure."""
+"""The order of classes in a flush: each after those that its foreign keys refer to; a cycle is one group. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeAlias
 
+from psqlmodel.model.constraints import ForeignKey
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.resolution import refers_to
 
-_known: dict[frozenset[Mapper], tuple[Mapper, ...]] = {}
+Group: TypeAlias = tuple[Mapper, ...]
+
+_known: dict[frozenset[Mapper], tuple[Group, ...]] = {}
 
 
-def parents_first(mappers: Iterable[Mapper]) -> tuple[Mapper, ...]:
-    """Return the mappers in dependency order; in a cycle the one with the smaller table name comes first.
+def parents_first(mappers: Iterable[Mapper]) -> tuple[Group, ...]:
+    """Return the mappers in groups in dependency order: a group is one mapper, or those that refer to each other.
 
-    Raises nothing: what a cycle needs is decided where rows are written.
+    In a group, those come first whose keys to the others can be NULL. What a cycle needs is decided where rows are
+    written.
     """
     wanted = frozenset(mappers)
     found = _known.get(wanted)
@@ -24,17 +29,47 @@ def parents_first(mappers: Iterable[Mapper]) -> tuple[Mapper, ...]:
     return found
 
 
-def _sorted(mappers: frozenset[Mapper]) -> list[Mapper]:
+def _sorted(mappers: frozenset[Mapper]) -> list[Group]:
     remaining = sorted(mappers, key=lambda m: (m.qualified, m.name))
-    ordered: list[Mapper] = []
+    ordered: list[Group] = []
     while remaining:
         ready = [m for m in remaining if not any(o is not m and depends_on(m, o) for o in remaining)]
-        for mapper in ready or remaining[:1]:
-            remaining.remove(mapper)
-            ordered.append(mapper)
+        groups: list[Group] = [(mapper,) for mapper in ready]
+        groups = groups or [_circle(remaining)]
+        ordered += groups
+        done = {mapper for group in groups for mapper in group}
+        remaining = [mapper for mapper in remaining if mapper not in done]
     return ordered
+
+
+def _circle(remaining: list[Mapper]) -> Group:
+    """Return mappers that refer to each other and to none of the others; those whose keys may be NULL first."""
+    reached = {mapper: _reached(mapper, remaining) for mapper in remaining}
+    first = next(m for m in remaining if all(m in reached[other] for other in reached[m]))
+    circle = [mapper for mapper in remaining if mapper in reached[first]]
+    return tuple(sorted(circle, key=lambda m: any(_requires(m, o) for o in circle if o is not m)))
+
+
+def _reached(start: Mapper, among: list[Mapper]) -> set[Mapper]:
+    found: set[Mapper] = set()
+    waiting = [start]
+    while waiting:
+        mapper = waiting.pop()
+        for other in among:
+            if other is not mapper and other not in found and depends_on(mapper, other):
+                found.add(other)
+                waiting.append(other)
+    return found
 
 
 def depends_on(holder: Mapper, target: Mapper) -> bool:
     """Tell whether a foreign key of `holder` leads to `target`."""
     return any(refers_to(holder, key, target) for key in holder.foreign_keys)
+
+
+def _requires(holder: Mapper, target: Mapper) -> bool:
+    return any(refers_to(holder, key, target) and not _nullable(holder, key) for key in holder.foreign_keys)
+
+
+def _nullable(holder: Mapper, key: ForeignKey) -> bool:
+    return any(holder.column(name).nullable for name in key.columns)

@@ -89,13 +89,26 @@ def update_many(
     )
 
 
-def delete(table: str, keys: Sequence[TypedColumn]) -> str:
-    """Return the DELETE of many rows: an array per key column."""
+def delete(table: str, keys: Sequence[TypedColumn], first: int = 1) -> str:
+    """Return the DELETE of many rows: an array per key column, from parameter `first` on."""
     if len(keys) == 1:
         name, type_ = keys[0]
         cast = f"{type_.cast}[]" if type_.cast else ""
-        return f"DELETE FROM {table} WHERE {name} = ANY($1::{type_.transport}[]{cast})"
-    return f"DELETE FROM {table} AS t USING {_unnest(keys)} WHERE {_keys_equal(keys, 1)}"
+        return f"DELETE FROM {table} WHERE {name} = ANY(${first}::{type_.transport}[]{cast})"
+    return f"DELETE FROM {table} AS t USING {_unnest(keys, first)} WHERE {_keys_equal(keys, 1)}"
+
+
+def delete_together(parts: Sequence[tuple[str, Sequence[TypedColumn]]]) -> str:
+    """Return the DELETE of rows of several tables at once: an array per key column of each; one row of counts.
+
+    Foreign keys are checked at the end of a statement: rows that refer to each other can only go together.
+    """
+    deletes, first = [], 1
+    for n, (table, keys) in enumerate(parts, 1):
+        deletes.append(f"d{n} AS ({delete(table, keys, first)} RETURNING 1)")
+        first += len(keys)
+    counts = ", ".join(f"(SELECT count(*) FROM d{n})" for n in range(1, len(parts) + 1))
+    return f"WITH {', '.join(deletes)} SELECT {counts}"
 
 
 def missing_rows(table: str, keys: Sequence[TypedColumn]) -> str:
@@ -105,8 +118,8 @@ def missing_rows(table: str, keys: Sequence[TypedColumn]) -> str:
     )
 
 
-def _unnest(columns: Sequence[TypedColumn]) -> str:
-    arrays = ", ".join(f"${n}::{type_.transport}[]" for n, (_, type_) in enumerate(columns, 1))
+def _unnest(columns: Sequence[TypedColumn], first: int = 1) -> str:
+    arrays = ", ".join(f"${n}::{type_.transport}[]" for n, (_, type_) in enumerate(columns, first))
     fields = ", ".join(f"c{n}" for n in range(1, len(columns) + 1))
     return f"unnest({arrays}) WITH ORDINALITY AS d({fields}, ord)"
 

@@ -223,9 +223,7 @@ class UnitOfWork:
         if state is TRANSIENT or state.unit is self:
             return
         if state.unit is not None and not state.unit.closed:
-            raise ObjectStateError(
-                f"this {mapper.name} belongs to another session: commit and close that one first"
-            )
+            raise ObjectStateError(f"this {mapper.name} belongs to another session: commit and close that one first")
         key = mapper.stored_key_of(obj)
         known = self.identity.get(mapper, key)
         if known is not None and known is not obj:

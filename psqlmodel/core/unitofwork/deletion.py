@@ -1,0 +1,69 @@
+"""Deletion: the rows of one class, and what their deletion means for loaded objects. Steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from psqlmodel.core.unitofwork import links, sql
+from psqlmodel.core.unitofwork.collect import Changes
+from psqlmodel.core.unitofwork.ordering import Group
+from psqlmodel.core.unitofwork.sending import send
+from psqlmodel.core.unitofwork.updating import in_key_order, key_arrays, stale
+from psqlmodel.model.mapper import Mapper
+from psqlmodel.model.state import DELETED, State, set_state
+from psqlmodel.steps import Statement, Steps
+
+if TYPE_CHECKING:
+    from psqlmodel.core.workspace import Workspace
+
+
+def delete(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
+    """Delete the rows of one class, or together those of classes that refer to each other: one statement.
+
+    Raises `StaleObjectError` where a row is not found.
+    """
+    type_of = workspace.catalog.type_of
+    rows_of: dict[Mapper, list[Any]] = {}
+    parts: list[tuple[str, list[sql.TypedColumn]]] = []
+    args: list[Any] = []
+    for mapper in group:
+        objects = rows_of[mapper] = in_key_order(mapper, changes.deleted[mapper])
+        yield from links.unlink_deleted(workspace, mapper, objects)
+        parts.append((mapper.qualified, sql.named(mapper.primary_key, [type_of(c) for c in mapper.primary_key])))
+        args += key_arrays(mapper, objects, type_of)
+    text = sql.delete(*parts[0]) if len(parts) == 1 else sql.delete_together(parts)
+    rows = yield from send(workspace, group[0], rows_of[group[0]], Statement(text, args, purpose="flush"))
+    counts = [rows.count] if len(parts) == 1 else rows.data[0]
+    for (mapper, objects), count in zip(rows_of.items(), counts, strict=True):
+        if count != len(objects):
+            yield from stale(workspace, mapper, objects, "DELETE")
+
+
+def mark_cascaded(workspace: Workspace, mapper: Mapper, deleted: list[Any]) -> None:
+    """Follow ON DELETE for loaded objects: those that the database deleted too, and keys that it set to NULL."""
+    for child in workspace.identity.mappers():
+        for key in links.keys_to(child, mapper):
+            gone = {tuple(obj.__dict__.get(name) for name in key.remote) for obj in deleted}
+            hit = [
+                obj
+                for obj in workspace.identity.objects(child)
+                if tuple(obj.__dict__.get(name) for name in key.local) in gone and obj._state.status != DELETED
+            ]
+            if key.on_delete == "SET NULL":
+                for obj in hit:
+                    links.nullify(workspace, obj, key)
+            elif hit:
+                for obj in hit:
+                    now_deleted(workspace, obj)
+                mark_cascaded(workspace, child, hit)
+
+
+def now_deleted(workspace: Workspace, obj: Any) -> None:
+    """Take an object whose row is gone out of the session's books."""
+    unit, mapper = workspace.unit, type(obj).__mapper__
+    state = State(unit, mapper, DELETED, obj._state.batch)
+    unit.undo.deleted(obj, obj._state.original)
+    workspace.identity.discard(mapper, mapper.stored_key_of(obj), obj)
+    unit.tracked.pop(id(obj), None)
+    set_state(obj, state)

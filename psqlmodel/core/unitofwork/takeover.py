@@ -1,0 +1,185 @@
+"""Takeovers: unique values that one row of a flush lets go and another one takes. Pure.
+
+PostgreSQL checks uniqueness row by row, so the order matters: delete a@x and add another a@x, hand a value on along a
+chain of rows, swap two. Rows are told to let go in waves, the last of a chain first; those in a circle take a
+placeholder first. Where nothing is taken over, nothing here costs more than a look.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+from psqlmodel.core.unitofwork.collect import Changes, is_pending, outgoing
+from psqlmodel.errors import RelationError
+from psqlmodel.model.constraints import Unique
+from psqlmodel.model.fields import Column
+from psqlmodel.model.mapper import Mapper
+
+Keys: TypeAlias = tuple[str, ...]
+Groups: TypeAlias = dict[tuple[Mapper, Keys], list[Any]]
+
+
+class Takeovers:
+    """What must happen before rows are made: `deletes_first`, then placeholders for `vacated` rows, then `waves`."""
+
+    def __init__(self) -> None:
+        self.deletes_first = False
+        self.vacated: Groups = {}
+        self.waves: list[Groups] = []
+
+
+def find_takeovers(changes: Changes) -> Takeovers:
+    """Return what the unique values of a flush ask for."""
+    found = Takeovers()
+    for mapper in changes.mappers:
+        for keys in unique_keys(mapper):
+            _look_at(found, changes, mapper, keys)
+    if found.deletes_first and _deletion_is_too_early(changes):
+        found.deletes_first = False
+        for mapper, keys, obj in _held_by_deleted(changes):
+            found.vacated.setdefault((mapper, keys), []).append(obj)
+    return found
+
+
+def unique_keys(mapper: Mapper) -> list[Keys]:
+    """Return the sets of attributes that the model declares unique, the primary key first."""
+    found: list[Keys] = [tuple(str(column.key) for column in mapper.primary_key)]
+    found += [(str(column.key),) for column in mapper.columns if column.unique]
+    plain = [c.columns for c in mapper.constraints if isinstance(c, Unique)]
+    plain += [index.columns for index in mapper.indexes if index.unique and index.where is None]
+    for columns in plain:
+        if all(mapper.has_column(name) for name in columns):  # an index may be over expressions
+            found.append(tuple(str(mapper.column(name).key) for name in columns))
+    return [keys for keys in found if keys]
+
+
+def _look_at(found: Takeovers, changes: Changes, mapper: Mapper, keys: Keys) -> None:
+    """Find what one unique key asks for."""
+    changed = [
+        obj
+        for columns, objects in changes.changed.get(mapper, {}).items()
+        if set(columns) & set(keys)
+        for obj in objects
+    ]
+    deleted = changes.deleted.get(mapper, [])
+    if not changed and not deleted:
+        return
+    holders = {old: obj for obj in (*deleted, *changed) if (old := _before(obj, keys)) is not None}
+    gone = {id(obj) for obj in deleted}
+    waits: dict[int, Any] = {}  # id of a changed row → the row that must let go before it
+    taken: dict[int, Any] = {}  # holders of which a value is taken over
+    for taker in (*changes.new.get(mapper, ()), *changed):
+        value = _after(taker, mapper, keys)
+        holder = None if value is None else holders.get(value)
+        if holder is None or holder is taker:
+            continue
+        if id(holder) in gone:
+            found.deletes_first = True
+        else:
+            taken[id(holder)] = holder
+            waits[id(taker)] = holder
+    _order(found, mapper, keys, taken, waits)
+
+
+def _order(found: Takeovers, mapper: Mapper, keys: Keys, taken: dict[int, Any], waits: dict[int, Any]) -> None:
+    """Sort the holders into waves: one that takes from another comes after it."""
+    for holder in taken.values():
+        depth, circle, seen = 0, False, {id(holder)}
+        following = waits.get(id(holder))
+        while following is not None:
+            if id(following) in seen:
+                circle = True
+                break
+            seen.add(id(following))
+            depth += 1
+            following = waits.get(id(following))
+        if circle or _after(holder, mapper, keys) is None:
+            if any(mapper.attributes[key].primary_key for key in keys):
+                raise RelationError(
+                    f"{mapper.name} objects swap primary keys ({', '.join(keys)}): flush one of them with another key first"
+                )
+            found.vacated.setdefault((mapper, keys), []).append(holder)
+            continue
+        while len(found.waves) <= depth:
+            found.waves.append({})
+        found.waves[depth].setdefault((mapper, keys), []).append(holder)
+
+
+def _before(obj: Any, keys: Keys) -> tuple[Any, ...] | None:
+    """Return the unique value that the row has in the database; None if a part is NULL or can't be compared."""
+    original, values = obj._state.original, obj.__dict__
+    return _comparable(tuple(original.get(key, values.get(key)) for key in keys))
+
+
+def _after(obj: Any, mapper: Mapper, keys: Keys) -> tuple[Any, ...] | None:
+    """Return the unique value that the row will have; None if it has none, or waits for the key of another row."""
+    values = obj.__dict__
+    for relation in outgoing(mapper):
+        if is_pending(values.get(relation.key)) and set(relation.local_keys) & set(keys):
+            return None
+    return _comparable(tuple(values.get(key) for key in keys))
+
+
+def _comparable(value: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    if any(part is None for part in value):
+        return None
+    try:
+        hash(value)
+    except TypeError:
+        return None
+    return value
+
+
+# --- deleted rows ---------------------------------------------------------------------------------------------------
+
+
+def _deletion_is_too_early(changes: Changes) -> bool:
+    """Tell whether a changed row still refers to one that is to be deleted: its change must come first."""
+    for mapper, groups in changes.changed.items():
+        for relation in outgoing(mapper):
+            gone = {
+                _before(obj, tuple(str(c.key) for c in relation.remote))
+                for obj in changes.deleted.get(relation.target, ())
+            }
+            for objects in groups.values():
+                if any(_before(obj, relation.local_keys) in gone for obj in objects if gone):
+                    return True
+    return False
+
+
+def _held_by_deleted(changes: Changes) -> Iterator[tuple[Mapper, Keys, Any]]:
+    """Give the deleted rows that hold a value which another row takes, by unique key; primary keys can't be let go."""
+    for mapper, deleted in changes.deleted.items():
+        takers = [
+            *changes.new.get(mapper, ()),
+            *(o for group in changes.changed.get(mapper, {}).values() for o in group),
+        ]
+        for keys in unique_keys(mapper)[1 if mapper.primary_key else 0 :]:
+            taken = {_after(taker, mapper, keys) for taker in takers}
+            yield from ((mapper, keys, obj) for obj in deleted if (v := _before(obj, keys)) is not None and v in taken)
+
+
+# --- placeholders ---------------------------------------------------------------------------------------------------
+
+
+def placeholder(column: Column[Any]) -> Any:
+    """Return a value that no other row has, for the moment between two statements: NULL where it is allowed.
+
+    Raises `RelationError` for a column whose type has no such value.
+    """
+    if column.nullable:
+        return None
+    python = column.pg_type.python
+    if python is str:
+        return uuid.uuid4().hex[: column.max_len or column.pg_type.length or 32]
+    if python is int:
+        return -random.randrange(1, 2**15 if column.pg_type.transport == "int2" else 2**31)  # noqa: S311 - no secret
+    if python is uuid.UUID:
+        return uuid.uuid4()
+    raise RelationError(
+        f"{column!r} is unique and NOT NULL, and rows of this flush take its values over from each other: flush in two "
+        "steps, or declare the constraint deferrable"
+    )
