@@ -38,19 +38,21 @@ class ModelMeta(type):
         # Of an instance, that is: pyright takes the metaclass's for it.
         __dict__: dict[str, Any]  # type: ignore[assignment,misc]
 
-    def __getattr__(cls, key: str) -> Any:
-        mapper = cls.__dict__.get("__mapper__")
-        if mapper is None:
-            raise AttributeError(
-                f'{cls.__name__} has no attribute {key!r}: it is not mapped; put @table("name") above the class'
-                if key in cls.__fields__ or key == "__mapper__"
-                else f"{cls.__name__} has no attribute {key!r}"
-            )
-        if key in mapper.attributes:
-            return mapper.attributes[key]
-        if key in mapper.relations:
-            return mapper.relations[key]
-        raise AttributeError(mapper.no_attribute(key))
+    if not TYPE_CHECKING:  # type checkers refuse what a model does not declare
+
+        def __getattr__(cls, key: str) -> Any:
+            mapper = cls.__dict__.get("__mapper__")
+            if mapper is None:
+                raise AttributeError(
+                    f'{cls.__name__} has no attribute {key!r}: it is not mapped; put @table("name") above the class'
+                    if key in cls.__fields__ or key == "__mapper__"
+                    else f"{cls.__name__} has no attribute {key!r}"
+                )
+            if key in mapper.attributes:
+                return mapper.attributes[key]
+            if key in mapper.relations:
+                return mapper.relations[key]
+            raise AttributeError(mapper.no_attribute(key))
 
     def __dir__(cls) -> list[str]:
         mapper = cls.__dict__.get("__mapper__")
@@ -112,10 +114,12 @@ class PSQLModel(Instance, metaclass=ModelMeta):
             raise AttributeError(f"{mapper.name}.{key} can't be deleted: set it to None, or delete the object")
         object.__delattr__(self, key)
 
-    def __getattr__(self, key: str) -> Any:
-        if key.startswith("__"):
-            raise AttributeError(f"{type(self).__name__} has no attribute {key!r}")
-        return missing(self, key)
+    if not TYPE_CHECKING:  # as above
+
+        def __getattr__(self, key: str) -> Any:
+            if key.startswith("__"):
+                raise AttributeError(f"{type(self).__name__} has no attribute {key!r}")
+            return missing(self, key)
 
     def __repr__(self) -> str:
         mapper = type(self).__mapper__

@@ -5,7 +5,7 @@ that `User.name` gives in queries; `Relation` declares a way to other objects an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast, overload
 
 from psqlmodel.errors import MappingError
 from psqlmodel.model.constraints import ForeignKey
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from psqlmodel.types import PgType
 
 T = TypeVar("T")
+# For type checkers the names in psqlmodel.types are classes, so that they are annotations too.
+TypeName: TypeAlias = "PgType[Any] | type[PgType[Any]]"
 
 _IDENTITIES = {None: "", False: "", True: "BY DEFAULT", "by default": "BY DEFAULT", "always": "ALWAYS"}
 
@@ -118,7 +120,7 @@ class Column(ColumnExpression[T]):
         unique: bool = False,
         index: bool = False,
         max_len: int | None = None,
-        type: PgType[Any] | None = None,
+        type: TypeName | None = None,
         name: str | None = None,
         check: str | None = None,
         comment: str | None = None,
@@ -129,7 +131,7 @@ class Column(ColumnExpression[T]):
         if identity not in _IDENTITIES:
             raise MappingError(f'identity must be "always" or "by default", not {identity!r}')
         self = super().__new__(cls)
-        ColumnExpression.__init__(self, None, name, None, type)
+        ColumnExpression.__init__(self, None, name, None, cast("PgType[Any] | None", type))
         self.primary_key = primary_key
         self.nullable = nullable
         self.default = default

@@ -1,0 +1,130 @@
+"""Programs that type checkers must accept, with the types that they must see. Checked; never run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, assert_type
+
+from models import Item, Mood, Order, User
+
+from psqlmodel import (
+    AsyncEngine,
+    AsyncQueryResult,
+    AsyncSession,
+    Column,
+    Engine,
+    QueryResult,
+    Range,
+    ResultRow,
+    Select,
+    SelectQuery,
+    Session,
+    SessionManager,
+    create_async_engine,
+    create_engine,
+)
+from psqlmodel.model.path import RelationPath
+from psqlmodel.query import ColumnExpression, Expression
+
+# --- attributes: an expression on the class, a value on an object ----------------------------------------------------
+
+user = User(name="Ada", nick=None)
+order = Order(total=Decimal(3), user=user)
+item = Item(name="x")
+
+assert_type(User.name, Column[str])
+assert_type(User.nick, Column[str | None])
+assert_type(User.name == "x", Expression[bool])
+assert_type(user.id, int)
+assert_type(user.name, str)
+assert_type(user.nick, str | None)
+assert_type(user.mood, Mood)
+assert_type(user.tags, list[str])
+assert_type(user.data, dict[str, Any])
+assert_type(user.span, Range[int] | None)
+assert_type(user.seen, datetime | None)
+user.name = "Grace"
+user.nick = None
+user.tags.append("new")
+
+assert_type(order.id, int)
+assert_type(order.total, Decimal)
+assert_type(order.note, str | None)
+order.total = Decimal(4)
+
+assert_type(Item.id, ColumnExpression[int])
+assert_type(item.id, int)
+assert_type(item.name, str)
+
+# --- relations -------------------------------------------------------------------------------------------------------
+
+assert_type(User.orders, RelationPath)
+assert_type(User.orders.Where(User.id > 1).OrderBy(User.id.Desc()).Limit(3).Include(Order.user), RelationPath)
+assert_type(user.orders, list[Order])
+assert_type(user.friends, list[User])
+assert_type(order.user, User)
+assert_type(item.order, Order)
+assert_type(item.others, list[Order])
+user.orders.append(order)
+user.orders = []
+order.user = user
+
+# --- dictionaries ----------------------------------------------------------------------------------------------------
+
+assert_type(User.from_dict({"name": "Ada"}), User)
+assert_type(user.update_from_dict({"name": "Ada"}), User)
+assert_type(user.to_dict(relations=True), dict[str, Any])
+
+# --- queries ---------------------------------------------------------------------------------------------------------
+
+assert_type(Select(User), SelectQuery[User])
+assert_type(Select(User.id, User.name), SelectQuery[tuple[int, str]])
+assert_type(Select(User, User.nick), SelectQuery[tuple[User, str | None]])
+assert_type(Select(User).Where(User.id > 1).Include(User.orders).Limit(1), SelectQuery[User])
+
+# --- sessions --------------------------------------------------------------------------------------------------------
+
+engine = create_engine("embedded")
+assert_type(engine, Engine)
+assert_type(create_engine("embedded", async_=True), AsyncEngine)
+
+with Session(engine, auto_commit=True) as session:
+    assert_type(session, Session)
+    assert_type(session.get(User, 1), User | None)
+    assert_type(session.exec(Select(User)), QueryResult[User])
+    assert_type(session.exec(Select(User)).all(), list[User])
+    assert_type(session.exec(Select(User)).first(), User | None)
+    assert_type(session.exec(Select(User)).one(), User)
+    assert_type(session.exec(Select(User.id, User.name)).all(), list[tuple[int, str]])
+    assert_type(session.exec("SELECT 1").one(), ResultRow)
+    assert_type(session.exec_one(Select(User)), User | None)
+    assert_type(session.bulk_insert([User(name="x")]), int)
+    for each in session.exec(Select(User)):
+        assert_type(each, User)
+    for key, name in session.exec(Select(User.id, User.name)):
+        assert_type(key, int)
+        assert_type(name, str)
+    session.add(user)
+    session.add_all([user, order])
+    with session.no_autoflush(), session.begin_nested():
+        session.delete(user)
+
+assert_type(SessionManager.current(), Session | None)
+assert_type(SessionManager.require_current_async(), AsyncSession)
+
+
+async def main() -> None:
+    """The same, awaited."""
+    async_engine = create_async_engine("embedded")
+    assert_type(async_engine, AsyncEngine)
+    async with AsyncSession(async_engine) as session:
+        assert_type(await session.get(User, 1), User | None)
+        assert_type(await session.exec(Select(User)), AsyncQueryResult[User])
+        assert_type(await session.exec(Select(User)).all(), list[User])
+        assert_type(await session.exec(Select(User)).one_or_none(), User | None)
+        assert_type(await session.exec(Select(User.id, User.name)).all(), list[tuple[int, str]])
+        assert_type(await session.exec_one(Select(User)), User | None)
+        assert_type(await (await session.exec("SELECT 1")).one(), ResultRow)
+        await session.add(user)
+        await session.commit()
