@@ -175,7 +175,7 @@ class Engine(_EngineBase):
         """Take a driver's connection out of the pool; `engine.pool.release(connection)` gives it back."""
         return self.pool.acquire(timeout)
 
-    def run(self, steps: Steps[T]) -> T:
+    def run_steps(self, steps: Steps[T]) -> T:
         """Run steps on a connection of the pool and return their result."""
         channel = SessionChannel(self)
         try:
@@ -190,7 +190,7 @@ class Engine(_EngineBase):
 
             engine.execute("SELECT name FROM users WHERE id = %s", [1])[0].name
         """
-        return self.run(jobs.execute(sql, params))
+        return self.run_steps(jobs.execute(sql, params))
 
     def connect(self) -> EngineConnection:
         """Return a connection for SQL by hand, each statement committed by itself; use it in a `with` block.
@@ -214,12 +214,12 @@ class Engine(_EngineBase):
 
     def create_all(self, models: Iterable[type] | None = None) -> None:
         """Create the missing tables of `models` (default: those of the engine, else all that are defined)."""
-        self.run(schema.create_all(self._mappers(models)))
+        self.run_steps(schema.create_all(self._mappers(models)))
         self.catalog.invalidate()
 
     def drop_all(self, models: Iterable[type] | None = None) -> None:
         """Drop the tables of `models` (default: those of the engine, else all that are defined)."""
-        self.run(schema.drop_all(self._mappers(models)))
+        self.run_steps(schema.drop_all(self._mappers(models)))
         self.catalog.invalidate()
 
     def dispose(self, timeout: float | None = None) -> None:
@@ -326,7 +326,7 @@ class AsyncEngine(_EngineBase):
             await self.start()
         return await self.pool.acquire(timeout)
 
-    async def run(self, steps: Steps[T]) -> T:
+    async def run_steps(self, steps: Steps[T]) -> T:
         """Run steps on a connection of the pool and return their result."""
         channel = AsyncSessionChannel(self)
         try:
@@ -336,7 +336,7 @@ class AsyncEngine(_EngineBase):
 
     async def execute(self, sql: str, params: Params = None) -> RowList:
         """Execute one SQL statement by itself and return its rows, as `Engine.execute` does."""
-        return await self.run(jobs.execute(sql, params))
+        return await self.run_steps(jobs.execute(sql, params))
 
     def connect(self) -> AsyncEngineConnection:
         """Return a connection for SQL by hand; use it in an `async with` block."""
@@ -351,12 +351,12 @@ class AsyncEngine(_EngineBase):
 
     async def create_all(self, models: Iterable[type] | None = None) -> None:
         """Create the missing tables of `models` (default: those of the engine, else all that are defined)."""
-        await self.run(schema.create_all(self._mappers(models)))
+        await self.run_steps(schema.create_all(self._mappers(models)))
         self.catalog.invalidate()
 
     async def drop_all(self, models: Iterable[type] | None = None) -> None:
         """Drop the tables of `models` (default: those of the engine, else all that are defined)."""
-        await self.run(schema.drop_all(self._mappers(models)))
+        await self.run_steps(schema.drop_all(self._mappers(models)))
         self.catalog.invalidate()
 
     async def dispose(self, timeout: float | None = None) -> None:

@@ -1,0 +1,171 @@
+"""The asynchronous session: `AsyncSession` over asyncpg, a shell around the same steps as `Session`.
+
+Every method is one line: it hands steps to the channel. There is no decision here, no loop and no SQL; a test compares
+the names and parameters of the two classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, ClassVar, Self, TypeVar, overload
+
+from psqlmodel.core import bulk, lifecycle, parallel
+from psqlmodel.core.context import SessionManager
+from psqlmodel.core.done import Done
+from psqlmodel.core.engine import AsyncEngine
+from psqlmodel.core.engine.channel import AsyncSessionChannel
+from psqlmodel.core.loading import access
+from psqlmodel.core.loading.reading import Loaded
+from psqlmodel.core.loading.result import PendingQuery, PendingResult
+from psqlmodel.core.row import Row
+from psqlmodel.core.savepoint import AsyncNested
+from psqlmodel.core.shell import Params, SessionBase
+from psqlmodel.core.transaction import rollback as roll_back
+from psqlmodel.core.unitofwork.flush import flush
+from psqlmodel.query.statement import Query
+from psqlmodel.steps import Steps, run_async
+
+T = TypeVar("T")
+M = TypeVar("M")
+
+
+class AsyncSession(SessionBase[AsyncEngine]):
+    """A unit of work on an asynchronous engine: what `Session` is, awaited.
+
+    The parameters are those of `Session`. `add` and `delete` register at once and may be awaited or not. An unloaded
+    relation raises `NotLoadedError` with the ways out. One task uses a session at a time. Raises `EngineKindError`
+    for a synchronous engine.
+
+        async with AsyncSession(engine) as session:
+            session.add(User(name="Ada"))
+            await session.commit()
+    """
+
+    _kind: ClassVar[type] = AsyncEngine
+    _advice: ClassVar[str] = "AsyncSession needs an asynchronous engine, create_async_engine(dsn); or Session"
+    _lazy: ClassVar[bool] = False
+    _channel: AsyncSessionChannel
+
+    def _connect(self, engine: AsyncEngine) -> None:
+        self._channel = AsyncSessionChannel(engine)
+
+    async def _run(self, steps: Steps[T]) -> T:
+        self._guard.enter()
+        try:
+            return await run_async(steps, self._channel)
+        finally:
+            self._guard.leave()
+
+    async def _end(self, steps: Steps[None]) -> None:
+        self._guard.enter_to_end()
+        try:
+            await run_async(steps, self._channel)
+        finally:
+            self._guard.leave()
+
+    # --- persistence ------------------------------------------------------------------------------------------------
+
+    def add(self, model: Any) -> Done:
+        """Register an object, as `Session.add` does; at once, awaited or not."""
+        return self._now(self._workspace.unit.add, model)
+
+    def add_all(self, models: Iterable[Any]) -> Done:
+        """Register several objects, as `Session.add_all` does; at once, awaited or not."""
+        return self._now(self._workspace.unit.add_all, models)
+
+    def delete(self, model: Any) -> Done:
+        """Register an object for deletion, as `Session.delete` does; at once, awaited or not."""
+        return self._now(self._workspace.unit.delete, model)
+
+    async def flush(self) -> None:
+        """Send pending changes without committing; see `Session.flush`."""
+        await self._run(flush(self._workspace))
+
+    async def commit(self) -> None:
+        """Flush and commit; see `Session.commit`."""
+        await self._run(lifecycle.commit(self._workspace, self._guard, self._policy))
+
+    async def rollback(self) -> None:
+        """Roll the transaction back; see `Session.rollback`."""
+        await self._run(roll_back(self._workspace))
+
+    def begin_nested(self, name: str | None = None) -> AsyncNested:
+        """Return an `async with` block whose work can be rolled back by itself; see `Session.begin_nested`."""
+        return AsyncNested(self._run, self._workspace, name)
+
+    async def refresh(self, model: Any, attributes: Iterable[str] | None = None) -> None:
+        """Reload an object from the database; see `Session.refresh`."""
+        await self._run(access.refresh(self._workspace, model, attributes))
+
+    async def load(self, models: Any, *paths: Any) -> None:
+        """Load relations of one object or many; see `Session.load`."""
+        await self._run(access.load(self._workspace, models, *paths))
+
+    # --- querying ---------------------------------------------------------------------------------------------------
+
+    async def get(self, model: type[M], pk: Any) -> M | None:
+        """Return the object with this primary key, or None; see `Session.get`."""
+        return await self._run(access.get(self._workspace, model, pk))
+
+    @overload
+    def exec(self, query: Query[T], params: None = None) -> PendingResult[T]: ...
+    @overload
+    def exec(self, query: str, params: Params = None) -> PendingResult[Row]: ...
+    def exec(self, query: Any, params: Any = None) -> PendingResult[Any]:
+        """Execute a query or SQL text when the result, or one of its methods, is awaited; see `Session.exec`.
+
+        users = await session.exec(Select(User)).all()
+        """
+        return PendingResult(query, params, lambda: self._select(query, params))
+
+    async def _select(self, query: Any, params: Any) -> Loaded[Any]:
+        return await self._run(access.select(self._workspace, query, params))
+
+    @overload
+    def exec_one(self, query: Query[T], params: None = None) -> PendingQuery[T | None]: ...
+    @overload
+    def exec_one(self, query: str, params: Params = None) -> PendingQuery[Row | None]: ...
+    def exec_one(self, query: Any, params: Any = None) -> PendingQuery[Any]:
+        """Return the first object or row of a query, or None."""
+        return self.exec(query, params).first()
+
+    def exec_scalar(self, query: Any, params: Any = None) -> PendingQuery[Any]:
+        """Return the first value of the first row of a query, or None."""
+        return self.exec(query, params).scalar()
+
+    # --- bulk and parallel work -------------------------------------------------------------------------------------
+
+    async def bulk_insert(
+        self,
+        models: Iterable[Any],
+        *,
+        model: type | None = None,
+        returning: bool = True,
+    ) -> int:
+        """Insert many objects past the identity map; see `Session.bulk_insert`."""
+        return await self._run(bulk.bulk_insert(self._workspace, models, model=model, returning=returning))
+
+    async def bulk_update(self, models: Iterable[Any], *, model: type | None = None) -> int:
+        """Update many rows past the identity map; see `Session.bulk_update`."""
+        return await self._run(bulk.bulk_update(self._workspace, models, model=model))
+
+    async def parallel_exec(self, tasks: Iterable[Any], *, max_workers: int | None = None) -> list[Any]:
+        """Run queries at the same time on connections of the pool; see `Session.parallel_exec`."""
+        return await parallel.gather_all(self, tasks, max_workers=max_workers)
+
+    # --- the session's life -----------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Roll back what is open and let the objects go; they stay readable."""
+        await self._end(lifecycle.close(self._workspace, self._guard))
+
+    async def __aenter__(self) -> Self:
+        self._token = SessionManager.push(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        SessionManager.pop(self._token)
+        await self._end(lifecycle.leave(self._workspace, self._guard, self._policy, error))
