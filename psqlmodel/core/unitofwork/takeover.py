@@ -99,7 +99,8 @@ def _order(found: Takeovers, mapper: Mapper, keys: Keys, taken: dict[int, Any], 
         if circle or _after(holder, mapper, keys) is None:
             if any(mapper.attributes[key].primary_key for key in keys):
                 raise RelationError(
-                    f"{mapper.name} objects swap primary keys ({', '.join(keys)}): flush one of them with another key first"
+                    f"{mapper.name} objects swap primary keys ({', '.join(keys)}): flush one of them with another key "
+                    "first"
                 )
             found.vacated.setdefault((mapper, keys), []).append(holder)
             continue

@@ -1,0 +1,226 @@
+"""Graphs of objects in one flush: trees, circles, one-to-one, and unique values that change hands."""
+
+from __future__ import annotations
+
+import pytest
+
+from psqlmodel import Column, Engine, NotNullViolation, PSQLModel, Relation, RelationError, Select, table
+
+from .both import Both, Statements
+from .models import Node
+
+
+@table("teams")
+class Department(PSQLModel):
+    id: int = Column(primary_key=True)
+    boss_id: int | None = Column(foreign_key="members.id")
+    boss: Relation[Staff | None] = Relation(foreign_keys="boss_id")
+    staff: Relation[list[Staff]] = Relation(foreign_keys="department_id")
+
+
+@table("members")
+class Staff(PSQLModel):
+    id: int = Column(primary_key=True)
+    department_id: int = Column(foreign_key="teams.id")
+    department: Relation[Department] = Relation()
+    badge: Relation[Badge | None] = Relation()
+
+
+@table("badges")
+class Badge(PSQLModel):
+    id: int = Column(primary_key=True)
+    code: str = Column(unique=True, max_len=40)
+    number: int | None = Column(unique=True)
+    staff_id: int | None = Column(foreign_key="members.id", unique=True)
+    staff: Relation[Staff | None] = Relation()
+
+
+@table("stamps")
+class Stamp(PSQLModel):
+    id: int = Column(primary_key=True)
+    email: str = Column(unique=True, check="email LIKE '%@%'")
+
+
+@pytest.fixture(autouse=True)
+def tables(plain_sql: Engine) -> None:
+    plain_sql.create_all([Department, Staff, Badge, Stamp])
+
+
+async def test_a_tree_is_written_level_by_level(both: Both, statements: Statements) -> None:
+    async with both.session() as session:
+        leaves = [[Node(name=f"leaf {i}{j}") for j in range(3)] for i in range(3)]
+        root = Node(name="root", children=[Node(name=f"child {i}", children=leaves[i]) for i in range(3)])
+        session.add(root)
+        await session.commit()
+    assert statements.verbs == ["INSERT"] * 3
+    assert (
+        both.value("SELECT count(*) FROM nodes a JOIN nodes b ON b.id = a.parent_id WHERE b.parent_id = %s", root.id)
+        == 9
+    )
+
+
+async def test_re_parenting_is_one_update_and_both_sides_agree(both: Both, statements: Statements) -> None:
+    async with both.session() as session:
+        leaf = Node(name="leaf")
+        first, second = Node(name="first", children=[leaf]), Node(name="second", children=[])
+        session.add_all([first, second])
+        await session.commit()
+        statements.clear()
+        second.children.append(leaf)
+        assert leaf.parent is second
+        assert first.children == []
+        await session.commit()
+        assert statements.verbs == ["UPDATE"]
+        assert both.value("SELECT parent_id FROM nodes WHERE name = 'leaf'") == second.id
+
+
+async def test_rows_of_one_table_may_refer_to_each_other(both: Both) -> None:
+    async with both.session() as session:
+        a = Node(name="a")
+        b = Node(name="b", parent=a)
+        a.parent = b
+        session.add(a)
+        await session.commit()
+    assert both.column("SELECT parent_id FROM nodes ORDER BY name") == [b.id, a.id]
+
+
+async def test_a_circle_of_two_tables_is_closed_by_an_update(both: Both, statements: Statements) -> None:
+    async with both.session() as session:
+        department = Department()
+        boss = Staff(department=department)
+        department.boss = boss
+        session.add(department)
+        await session.commit()
+        assert statements.verbs == ["INSERT", "INSERT", "UPDATE"]
+        assert both.value("SELECT boss_id FROM teams") == boss.id
+        statements.clear()
+        session.delete(department)
+        session.delete(boss)
+        await session.commit()
+        assert statements.sent
+        assert both.value("SELECT count(*) FROM teams") == 0
+
+
+async def test_one_to_one_partners_may_be_exchanged(both: Both) -> None:
+    async with both.session() as session:
+        department = Department()
+        ada = Staff(department=department, badge=Badge(code="a"))
+        bob = Staff(department=department, badge=Badge(code="b"))
+        session.add_all([ada, bob])
+        await session.commit()
+        first, second = ada.badge, bob.badge
+        ada.badge, bob.badge = bob.badge, ada.badge
+        await session.commit()
+        assert (first.staff, second.staff) == (bob, ada)
+    assert both.column("SELECT staff_id FROM badges ORDER BY code") == [bob.id, ada.id]
+
+
+async def test_a_new_partner_takes_the_place_of_the_old_one(both: Both) -> None:
+    async with both.session() as session:
+        ada = Staff(department=Department(), badge=Badge(code="old"))
+        session.add(ada)
+        await session.commit()
+        ada.badge = Badge(code="new")
+        await session.commit()
+    assert both.column("SELECT staff_id FROM badges ORDER BY code") == [ada.id, None]
+
+
+async def test_a_new_row_takes_over_the_unique_value_of_a_deleted_one(both: Both) -> None:
+    async with both.session() as session:
+        old = Stamp(email="a@x")
+        session.add(old)
+        await session.commit()
+        session.delete(old)
+        new = Stamp(email="a@x")
+        session.add(new)
+        await session.commit()
+    assert both.column("SELECT id FROM stamps") == [new.id]
+
+
+async def test_a_new_row_takes_over_the_primary_key_of_a_deleted_one(both: Both) -> None:
+    async with both.session() as session:
+        old = Node(id=7, name="old")
+        session.add(old)
+        await session.commit()
+        session.delete(old)
+        new = Node(id=7, name="new")
+        session.add(new)
+        await session.commit()
+        assert await session.get(Node, 7) is new
+    assert both.value("SELECT name FROM nodes WHERE id = 7") == "new"
+
+
+@pytest.mark.parametrize("key", ["code", "number"])
+async def test_two_rows_may_swap_unique_values(both: Both, key: str) -> None:
+    async with both.session() as session:
+        first, second = Badge(code="a", number=1), Badge(code="b", number=2)
+        session.add_all([first, second])
+        await session.commit()
+        before = (getattr(first, key), getattr(second, key))
+        setattr(first, key, before[1])
+        setattr(second, key, before[0])
+        await session.commit()
+    assert both.column(f"SELECT {key} FROM badges ORDER BY id") == [before[1], before[0]]
+
+
+async def test_a_unique_value_moves_along_a_chain(both: Both) -> None:
+    async with both.session() as session:
+        stamps = [Stamp(email=f"{n}@x") for n in range(5)]
+        session.add_all(stamps)
+        await session.commit()
+        for n, stamp in enumerate(stamps):
+            stamp.email = f"{n + 1}@x"
+        session.add(Stamp(email="0@x"))
+        await session.commit()
+    assert both.column("SELECT email FROM stamps ORDER BY email") == [f"{n}@x" for n in range(6)]
+
+
+async def test_primary_keys_may_move_but_not_be_swapped(both: Both) -> None:
+    async with both.session() as session:
+        a, b = Node(id=1, name="a"), Node(id=2, name="b")
+        session.add_all([a, b])
+        await session.commit()
+        a.id, b.id = 2, 3
+        await session.commit()
+        assert await session.get(Node, 2) is a
+        assert await session.get(Node, 3) is b
+        a.id, b.id = 3, 2
+        with pytest.raises(RelationError, match="swap primary keys"):
+            await session.commit()
+        await session.rollback()
+    assert both.column("SELECT name FROM nodes ORDER BY id") == ["a", "b"]
+
+
+async def test_a_child_that_needs_its_parent_can_not_be_left_alone(both: Both) -> None:
+    async with both.session() as session:
+        department = Department(staff=[Staff(), Staff()])
+        session.add(department)
+        await session.commit()
+        lonely = department.staff.pop()
+        with pytest.raises(NotNullViolation) as caught:
+            await session.commit()
+        assert caught.value.object is lonely
+        assert len(department.staff) == 2
+        assert lonely.department is department
+
+
+async def test_a_moved_child_survives_the_deletion_of_its_old_parent(both: Both) -> None:
+    async with both.session() as session:
+        leaf = Node(name="leaf")
+        old, new = Node(id=1, name="old", children=[leaf]), Node(id=2, name="new", children=[])
+        session.add_all([old, new])
+        await session.commit()
+        leaf.parent = new
+        session.delete(old)
+        await session.commit()
+        assert new.children == [leaf]
+    assert both.column("SELECT name FROM nodes ORDER BY name") == ["leaf", "new"]
+
+
+async def test_select_after_a_graph_gives_the_same_objects(both: Both) -> None:
+    async with both.session() as session:
+        root = Node(name="root", children=[Node(name="child")])
+        session.add(root)
+        await session.commit()
+        found = await session.exec(Select(Node).OrderBy(Node.id)).all()
+        assert found == [root, root.children[0]]
