@@ -60,8 +60,10 @@ def leave(workspace: Workspace, guard: Guard, policy: Policy, error: BaseExcepti
         finally:
             yield from close(workspace, guard)
     elif error is None:
-        _warn_of_losses(workspace)
-        yield from close(workspace, guard)
+        try:
+            _warn_of_losses(workspace)
+        finally:  # a filter may make an error of the warning
+            yield from close(workspace, guard)
     elif policy.auto_rollback:
         try:
             yield from close(workspace, guard)
@@ -91,13 +93,13 @@ def abandon(guard: Guard | None, channel: SessionChannel | AsyncSessionChannel |
     if guard is None or channel is None or guard.closed or not channel.connected:
         return
     guard.closed = True
+    channel.abandon()  # before the warning, of which a filter may make an error
     warnings.warn(
         f"an open {guard.kind} was dropped with its transaction, which is rolled back; use it in a with block or call "
         "close()",
         ResourceWarning,
         stacklevel=2,
     )
-    channel.abandon()
 
 
 def _warn_of_losses(workspace: Workspace) -> None:

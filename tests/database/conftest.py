@@ -35,6 +35,13 @@ DO $$ DECLARE t record; BEGIN
 END $$"""
 
 
+# What a test left behind must not stop the next one.
+_LEFT = """
+SELECT query, pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+      AND state <> 'idle'"""
+
+
 @pytest.fixture(scope="session")
 def shop_dsn(server: Server) -> str:
     """The DSN of a database with the tables of the models."""
@@ -70,7 +77,7 @@ def async_engine(shop_dsn: str) -> AsyncEngine:
 @pytest.fixture(scope="session")
 def plain_sql(shop_dsn: str) -> Iterator[Engine]:
     """An engine of its own for what happens beside the sessions."""
-    with create_engine(shop_dsn) as engine:
+    with create_engine(shop_dsn, settings={"lock_timeout": "5s"}) as engine:
         yield engine
 
 
@@ -85,7 +92,8 @@ def both(
     stop = engine.on_statement(made.statements.take)
     yield made
     stop()
-    assert engine.pool.status().in_use == 0, "the test left a connection in use"
+    left = plain_sql.execute(_LEFT)
+    assert not left, f"the test left transactions open: {left}"
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ class User(PSQLModel):
 class Order(PSQLModel):
     id: int = Column(primary_key=True)
     user_id: int = Column(foreign_key="users.id", on_delete="CASCADE")
-    total: Decimal = Column(default=Decimal(0))
+    total: Decimal = Column(server_default="0")
     note: str | None = Column()
     user: Relation["User"] = Relation("User")
     items: Relation[List["Item"]] = Relation("Item")  # noqa: UP006
@@ -43,8 +43,8 @@ class Item(PSQLModel):
     id: serial = Column(primary_key=True)
     order_id: int = Column(foreign_key="orders.id", on_delete="CASCADE")
     name: str = Column(type=varchar(40))
-    price: Decimal = Column(default=Decimal(1), check="price >= 0")
-    quantity: int = Column(default=1)
+    price: Decimal = Column(server_default="1", check="price >= 0")
+    quantity: int = Column(server_default="1")
     cost: Decimal | None = Column(generated="price * quantity")
     order: Relation["Order"]
     tags: Relation[list["Tag"]] = Relation(secondary="auto")
@@ -90,7 +90,7 @@ class Node(PSQLModel):
 class Account(PSQLModel):
     bank: str = Column(primary_key=True)
     number: int = Column(primary_key=True)
-    balance: Decimal = Column(default=Decimal(0))
+    balance: Decimal = Column(server_default="0")
     sent: Relation[list["Transfer"]] = Relation(foreign_keys=["from_bank", "from_number"])
     received: Relation[list["Transfer"]] = Relation(foreign_keys=["to_bank", "to_number"])
 
@@ -109,7 +109,7 @@ class Transfer(PSQLModel):
     from_number: int | None = Column()
     to_bank: str | None = Column()
     to_number: int | None = Column()
-    amount: Decimal = Column(default=Decimal(0))
+    amount: Decimal = Column(server_default="0")
     reference: str | None = Column()
     sender: Relation["Account"] = Relation(foreign_keys=["from_bank", "from_number"])
     receiver: Relation["Account"] = Relation(foreign_keys=["to_bank", "to_number"])

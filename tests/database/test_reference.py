@@ -648,7 +648,7 @@ async def test_6_one_query_for_each_included_relation(both: Both, statements: St
     """Whatever the number of rows; those of several relations too."""
     both.sql("INSERT INTO users (id, name) SELECT n, 'u' || n FROM generate_series(1, %s) n", rows)
     both.sql("INSERT INTO orders (user_id, total) SELECT id, id FROM users, generate_series(1, 3)")
-    both.sql("INSERT INTO profiles (user_id) SELECT id FROM users")
+    both.sql("INSERT INTO profiles (user_id, bio) SELECT id, '' FROM users")
     both.sql("INSERT INTO items (order_id, name) SELECT id, 'i' FROM orders")
     async with both.session() as session:
         query = Select(User).Include(User.orders.Include(Order.items), User.profile)
