@@ -91,9 +91,10 @@ class SessionManager:
 
         A block may be left in another context than it was entered in (a generator closed by the collector, an
         async generator finished by the event loop): the entry is marked, so that no context finds it any
-        more.
+        more. It lets the session go: a context lives as long as a connection that was opened in it.
         """
         entry.closed = True
+        entry.session = None
         _ = _innermost.set(_living())
 
 
