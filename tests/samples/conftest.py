@@ -27,6 +27,7 @@ CHINOOK = Sample(
     pairs=chinook_models.PAIRS,
     new_objects=chinook_models.new_objects,
     edits=chinook_models.EDITS,
+    growth=chinook_models.GROWTH,
 )
 PAGILA = Sample(
     "pagila",

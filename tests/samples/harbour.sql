@@ -139,7 +139,7 @@ FROM generate_series(1, 26) AS n;
 
 INSERT INTO harbour.officer (name, port_code, superior_id, rights, salary, shift, starts, "from", photo)
 SELECT 'Officer ' || n, 'PORT' || chr(65 + n % 26), CASE WHEN n > 10 THEN n / 10 END,
-    jsonb_build_object('level', n, 'zones', jsonb_build_array('a', n, NULL, 1.50)), n * 1000.5::numeric::money,
+    jsonb_build_object('level', n, 'zones', jsonb_build_array('a', n, NULL, 1.5)), n * 1000.5::numeric::money,
     CASE WHEN n % 2 = 0 THEN make_interval(days => n % 3, hours => n % 12, secs => n / 8.0) END,
     CASE WHEN n % 3 = 0 THEN time '06:00' + n * interval '1 minute' END,
     CASE WHEN n % 5 = 0 THEN '06:30:00.5+02'::timetz END, decode(md5(n::text), 'hex')
@@ -152,7 +152,7 @@ SELECT 1000000 + n * 7, 'Ship ' || n || ' ⚓', (ARRAY['NO', 'DK', 'S'])[1 + n %
     CASE n % 3 WHEN 0 THEN ARRAY[[n, 1], [NULL, 2]] WHEN 1 THEN '{}'::int[] END,
     CASE WHEN n % 2 = 0 THEN '{bulk,ro-ro}' ELSE '{}' END::harbour.cargo_kind[],
     CASE WHEN n % 4 = 0 THEN '08:00:2b:01:02:03'::macaddr END, (n % 16)::bit(4),
-    CASE WHEN n % 7 = 0 THEN '{"b": 1,  "a": [1.10]}'::json END,
+    CASE WHEN n % 7 = 0 THEN '{"b": 1,  "a": [1.5]}'::json END,
     CASE WHEN n % 6 > 0 THEN 'PORT' || chr(65 + n % 26) END
 FROM generate_series(1, 300) AS n;
 

@@ -276,7 +276,7 @@ def new_objects() -> list[PSQLModel]:
         ship = Ship(
             imo=9000000 + number,
             name="Ünsinkbar 🚢",
-            flag="S",
+            flag="SE",
             length=1e300,
             tonnage=Decimal("NaN"),
             holds=[[1, 2], [3, 4]],
@@ -301,7 +301,7 @@ def new_objects() -> list[PSQLModel]:
             pilot=officer,
             stay=Range(arrival, None),
             announced=datetime(2024, 4, 30, 12),
-            cargo=[Cargo(line=number, kind=Kind.liquid, weight=Decimal("1E+20"))],
+            cargo=[Cargo(line=number, kind=Kind.liquid, weight=Decimal("12345678901234567890.0123456789"))],
         )
         notice = Notice(port=port, body="x" * 100)
         readings: list[PSQLModel] = [

@@ -384,7 +384,7 @@ def new_objects() -> list[PSQLModel]:
             picture=bytes(range(256)),
         )
         customer = Customer(first_name="Antoinette", last_name=f"Mauban {number}", store=store, address=address, active=1)
-        language = Language(name=f"Ruritanian {number}")
+        language = Language(name=f"Ruritanian{number:10}")  # a char(20) is filled with spaces
         film = Film(
             title=f"The Prisoner of Zenda {number}",
             description='A "swashbuckler" \\ with 100% swords',
@@ -408,7 +408,7 @@ def new_objects() -> list[PSQLModel]:
 
 def _payment_of(month: int, number: int) -> PSQLModel:
     date = datetime(2022, month, 2, number, tzinfo=UTC)
-    return MONTHS[month - 1](payment_date=date, customer_id=number, staff_id=1, rental_id=1, amount=Decimal(number))
+    return MONTHS[month - 1](payment_date=date, customer_id=number, staff_id=1, rental_id=1, amount=Decimal("1.00"))
 
 
 # How many rows the tables have more with the new objects, where it is not two: the partitions' are the payments' too.
@@ -424,7 +424,7 @@ EDITS: dict[type[PSQLModel], tuple[str, object]] = {
     Country: ("country", "\U0001f3f0"),
     City: ("city", ""),
     Address: ("address2", "$1"),
-    Store: ("last_update", None),
+    Store: ("address_id", 1),
     Staff: ("picture", b""),
     Customer: ("active", None),
     Inventory: ("film_id", 1),
