@@ -22,6 +22,7 @@ __all__ = [
     "ConcurrentUseError",
     "EngineKindError",
     "ObjectStateError",
+    "OrphanError",
     "NotMappedError",
     "MissingPrimaryKeyError",
     "NotLoadedError",
@@ -43,6 +44,7 @@ __all__ = [
     "ExclusionViolation",
     "OperationalError",
     "ConnectionLost",
+    "CommitOutcomeUnknown",
     "QueryCanceled",
     "LockNotAvailable",
     "InsufficientResources",
@@ -121,6 +123,14 @@ class MissingPrimaryKeyError(PSQLModelError):
     """The primary key that the call needs is not set."""
 
 
+class OrphanError(SessionError):
+    """An object lost its parent in a relation that needs one; `object` is the one."""
+
+    def __init__(self, message: str, obj: Any) -> None:
+        super().__init__(message)
+        self.object = obj
+
+
 class NotLoadedError(SessionError):
     """A relation or column was not loaded, and loading it here is not possible.
 
@@ -141,11 +151,18 @@ class MultipleResultsFound(PSQLModelError):
 
 
 class StaleObjectError(SessionError):
-    """An UPDATE or DELETE of the flush did not find the row of its object."""
+    """An UPDATE or DELETE of the flush did not find the row of its object, or not in the version that was read.
 
-    def __init__(self, message: str, objects: tuple[Any, ...] = ()) -> None:
+    Attributes: `objects`, those that lost, and for each of them in `changes` what the program had changed (new values
+    by attribute), because the objects themselves are restored.
+    """
+
+    def __init__(
+        self, message: str, objects: tuple[Any, ...] = (), changes: tuple[dict[str, Any], ...] = ()
+    ) -> None:
         super().__init__(message)
         self.objects = objects
+        self.changes = changes
 
 
 class PoolTimeout(PSQLModelError, TimeoutError):
@@ -240,6 +257,10 @@ class OperationalError(DatabaseError):
 
 class ConnectionLost(OperationalError):
     """The connection broke, or could not be made (class 08, 57P01 … 57P03, or no SQLSTATE at all)."""
+
+
+class CommitOutcomeUnknown(ConnectionLost):
+    """The connection broke during COMMIT, and whether the transaction was committed can't be known."""
 
 
 class QueryCanceled(OperationalError):

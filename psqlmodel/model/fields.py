@@ -60,6 +60,8 @@ class Column(ColumnExpression[T]):
         comment: the comment in the database.
         identity: `"always"` or `"by default"` (`True`).
         generated: SQL text of a stored generated column.
+        version: the column counts (an integer) or dates (a timestamp) the changes of its row; an UPDATE or DELETE
+            that meets another version than its object has raises `StaleObjectError`.
 
     Raises `MappingError` where the parameters contradict each other.
 
@@ -80,6 +82,7 @@ class Column(ColumnExpression[T]):
         "primary_key",
         "server_default",
         "unique",
+        "version",
     )
     primary_key: bool
     nullable: bool | None
@@ -94,6 +97,7 @@ class Column(ColumnExpression[T]):
     comment: str | None
     identity: str
     generated: str | None
+    version: bool
 
     if not TYPE_CHECKING:
 
@@ -126,6 +130,7 @@ class Column(ColumnExpression[T]):
         comment: str | None = None,
         identity: bool | str | None = None,
         generated: str | None = None,
+        version: bool = False,
     ) -> Any:
         _check_defaults(default, default_factory, server_default, generated)
         if identity not in _IDENTITIES:
@@ -144,6 +149,7 @@ class Column(ColumnExpression[T]):
         self.comment = comment
         self.identity = _IDENTITIES[identity]
         self.generated = generated
+        self.version = version
         self.foreign_key = None
         if foreign_key is not None:
             table, remote = _target(foreign_key)
@@ -228,6 +234,9 @@ class Relation(Generic[T]):
         foreign_keys: the key column, or columns, where several lead to the target: `"buyer_id"`.
         back: the name of the opposite relation, where it can't be found.
         order_by: the order of a to-many relation: an attribute name, `"-name"` for descending, or several.
+        orphans: what becomes of an object that is taken out of a to-many or one-to-one relation and gets no other
+            parent: `"null"` (its key), `"delete"` (its row) or `"error"`; by default `"null"` where the key may be
+            NULL, else `"error"`.
 
     What it is follows from the foreign keys, when it is first used; an ambiguity or a missing key raises
     `RelationError` with the candidates.
@@ -260,6 +269,7 @@ class Relation(Generic[T]):
     foreign_keys: tuple[str, ...]
     back: str | None
     order_by: tuple[str, ...]
+    orphans: str | None
 
     def __new__(  # noqa: D102 - the class says it
         cls,
@@ -270,8 +280,12 @@ class Relation(Generic[T]):
         foreign_keys: str | ColumnExpression[Any] | Sequence[str | ColumnExpression[Any]] | None = None,
         back: str | None = None,
         order_by: str | Sequence[str] | None = None,
+        orphans: str | None = None,
     ) -> Any:
+        if orphans not in (None, "null", "delete", "error"):
+            raise MappingError(f'orphans must be "null", "delete" or "error", not {orphans!r}')
         self = super().__new__(cls)
+        self.orphans = orphans
         self.target = target
         self.many = None
         self.secondary = secondary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from psqlmodel import Column, Engine, NotNullViolation, PSQLModel, Relation, RelationError, Select, table
+from psqlmodel import Column, Engine, OrphanError, PSQLModel, Relation, RelationError, Select, table
 
 from .both import Both, Statements
 from .models import Node
@@ -41,9 +41,23 @@ class Stamp(PSQLModel):
     email: str = Column(unique=True, check="email LIKE '%@%'")
 
 
+@table("pages")
+class Page(PSQLModel):
+    id: int = Column(primary_key=True)
+    lines: Relation[list[Line]] = Relation(orphans="delete")
+
+
+@table("lines")
+class Line(PSQLModel):
+    id: int = Column(primary_key=True)
+    page_id: int = Column(foreign_key="pages.id", on_delete="CASCADE")
+    text: str = Column()
+    page: Relation[Page] = Relation()
+
+
 @pytest.fixture(autouse=True)
 def tables(plain_sql: Engine) -> None:
-    plain_sql.create_all([Department, Staff, Badge, Stamp])
+    plain_sql.create_all([Department, Staff, Badge, Stamp, Page, Line])
 
 
 async def test_a_tree_is_written_level_by_level(both: Both, statements: Statements) -> None:
@@ -191,17 +205,56 @@ async def test_primary_keys_may_move_but_not_be_swapped(both: Both) -> None:
     assert both.column("SELECT name FROM nodes ORDER BY id") == ["a", "b"]
 
 
-async def test_a_child_that_needs_its_parent_can_not_be_left_alone(both: Both) -> None:
+async def test_a_child_that_needs_its_parent_can_not_be_left_alone(both: Both, statements: Statements) -> None:
     async with both.session() as session:
         department = Department(staff=[Staff(), Staff()])
         session.add(department)
         await session.commit()
         lonely = department.staff.pop()
-        with pytest.raises(NotNullViolation) as caught:
+        statements.clear()
+        with pytest.raises(OrphanError, match="department_id can't be NULL") as caught:
             await session.commit()
         assert caught.value.object is lonely
+        assert statements.sent == []
+        await session.rollback()
         assert len(department.staff) == 2
         assert lonely.department is department
+
+
+async def test_an_orphan_of_a_nullable_key_is_set_free(both: Both) -> None:
+    async with both.session() as session:
+        root = Node(name="root", children=[Node(name="child")])
+        session.add(root)
+        await session.commit()
+        child = root.children.pop()
+        await session.commit()
+        assert child.parent_id is None
+    assert both.value("SELECT count(*) FROM nodes WHERE parent_id IS NULL") == 2
+
+
+async def test_orphans_are_deleted_where_the_relation_says_so(both: Both, statements: Statements) -> None:
+    async with both.session() as session:
+        page = Page(lines=[Line(text="a"), Line(text="b"), Line(text="c")])
+        session.add(page)
+        await session.commit()
+        kept, moved, gone = page.lines
+        other = Page(lines=[moved])
+        session.add(other)
+        page.lines.remove(gone)
+        await session.commit()
+        assert page.lines == [kept]
+        assert other.lines == [moved]
+    assert both.column("SELECT text FROM lines ORDER BY text") == ["a", "b"]
+
+
+async def test_a_list_that_is_replaced_deletes_what_is_not_in_it(both: Both) -> None:
+    async with both.session() as session:
+        page = Page(lines=[Line(text="a"), Line(text="b")])
+        session.add(page)
+        await session.commit()
+        page.lines = [page.lines[1], Line(text="c")]
+        await session.commit()
+    assert both.column("SELECT text FROM lines ORDER BY text") == ["b", "c"]
 
 
 async def test_a_moved_child_survives_the_deletion_of_its_old_parent(both: Both) -> None:

@@ -6,13 +6,14 @@ first). What the rows were before goes to the undo log before anything is sent.
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from psqlmodel.core.events import notify_of_flush, refuse_within_flush
 from psqlmodel.core.transaction import fail, within
 from psqlmodel.core.unitofwork import deletion, insertion, links, updating
 from psqlmodel.core.unitofwork.collect import Changes, collect, validate
 from psqlmodel.core.unitofwork.ordering import parents_first
+from psqlmodel.core.unitofwork.orphans import settle_orphans
 from psqlmodel.core.unitofwork.takeover import Takeovers, find_takeovers, placeholder
 from psqlmodel.model.state import Raw, raw_name
 from psqlmodel.steps import Steps
@@ -28,11 +29,14 @@ def flush(workspace: Workspace) -> Steps[None]:
     and the objects are restored; `InvalidValueError` for a value that does not fit, before anything is sent.
     """
     unit, catalog = workspace.unit, workspace.catalog
+    refuse_within_flush(workspace)
     if not unit.has_changes:
         return
+    yield from notify_of_flush(workspace, "before_flush")
     touched = {type(o).__mapper__ for held in (unit.new, unit.tracked, unit.deleted) for o in held.values()}
     if catalog.missing(touched):
         yield from within(workspace, catalog.ensure(touched))
+    settle_orphans(unit)
     changes = collect(unit)
     validate(changes, catalog.type_of)
     _remember(workspace, changes)
@@ -44,6 +48,7 @@ def flush(workspace: Workspace) -> Steps[None]:
         yield from fail(workspace, error)
         raise
     _settle(workspace, changes)
+    yield from notify_of_flush(workspace, "after_flush")
 
 
 def _write(workspace: Workspace, changes: Changes) -> Steps[None]:
