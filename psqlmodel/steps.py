@@ -2,7 +2,7 @@
 
 A step function is written once and driven twice: `run` drives it over a synchronous channel (psycopg2),
 `run_async` over an asynchronous one (asyncpg). The contract, in one paragraph: a step function yields a
-`Statement`, a `Copy` or a `Release` and receives `Rows`; an error of the server, a lost connection or a
+`Statement`, a `Copy`, a `Release` or a `Notify` and receives `Rows`; an error of the server, a lost connection or a
 cancellation is thrown into it at that `yield`, so that its `except` and `finally` clauses see everything that
 happens; what it returns is the result. It does no input or output itself, imports no driver, and moves its own
 state before the `yield` that moves the server (a cancelled BEGIN must not leak a transaction).
@@ -14,7 +14,7 @@ state before the `yield` that moves the server (a cancelled BEGIN must not leak 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -86,6 +86,16 @@ class Release:
         self.discard = discard
 
 
+class Notify:
+    """Call the handlers of an event of the session; nothing is sent. What a handler raises is thrown into the steps."""
+
+    __slots__ = ("event", "handlers")
+
+    def __init__(self, event: str, handlers: Sequence[Callable[[Any], Any]]) -> None:
+        self.event = event
+        self.handlers = handlers
+
+
 class Shape:
     """The columns of a result: names and type OIDs, in order.
 
@@ -114,7 +124,7 @@ class Rows:
 
 NO_COLUMNS = Shape((), ())
 
-Request: TypeAlias = Statement | Copy | Release
+Request: TypeAlias = Statement | Copy | Release | Notify
 Steps: TypeAlias = Generator[Request, Rows, T]
 
 

@@ -7,6 +7,7 @@ the names and parameters of the two classes.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from inspect import isawaitable
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, overload
 
@@ -24,7 +25,7 @@ from psqlmodel.core.shell import Params, SessionBase
 from psqlmodel.core.transaction import rollback as roll_back
 from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.query.statement import Query
-from psqlmodel.steps import Steps, run_async
+from psqlmodel.steps import Notify, Steps, run_async
 
 T = TypeVar("T")
 M = TypeVar("M")
@@ -49,6 +50,13 @@ class AsyncSession(SessionBase[AsyncEngine]):
 
     def _connect(self, engine: AsyncEngine) -> None:
         self._channel = AsyncSessionChannel(engine)
+
+    async def _handle(self, request: Notify) -> None:
+        with self._guard.lent():
+            for handler in request.handlers:
+                result = handler(self)
+                if isawaitable(result):
+                    await result
 
     async def _run(self, steps: Steps[T]) -> T:
         self._guard.enter()
@@ -94,9 +102,11 @@ class AsyncSession(SessionBase[AsyncEngine]):
         """Return an `async with` block whose work can be rolled back by itself; see `Session.begin_nested`."""
         return AsyncNested(self._run, self._workspace, name)
 
-    async def refresh(self, model: Any, attributes: Iterable[str] | None = None) -> None:
+    async def refresh(
+        self, model: Any, attributes: Iterable[str] | None = None, *, keep_changes: bool = False
+    ) -> None:
         """Reload an object from the database; see `Session.refresh`."""
-        await self._run(access.refresh(self._workspace, model, attributes))
+        await self._run(access.refresh(self._workspace, model, attributes, keep_changes=keep_changes))
 
     async def load(self, models: Any, *paths: Any) -> None:
         """Load relations of one object or many; see `Session.load`."""

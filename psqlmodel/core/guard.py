@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import CodeType
+from typing import Any, TypeAlias
 
 from psqlmodel.errors import ConcurrentUseError, SessionClosedError
 
 _OWN = __name__.partition(".")[0]
 
 
-class Guard:
-    """Refuses a second use while one is going on, naming both places in the program."""
+User: TypeAlias = tuple[int, "asyncio.Task[Any] | None"]
 
-    __slots__ = ("_held", "_lock", "closed", "kind")
+
+class Guard:
+    """Refuses a second use while one is going on, naming both places in the program.
+
+    While handlers of an event are called, the thread or task that calls them may use the session within its use.
+    """
+
+    __slots__ = ("_depth", "_held", "_lock", "_user", "closed", "kind")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.closed = False
         self._lock = threading.Lock()
         self._held: tuple[CodeType, int] | None = None
+        self._user: User | None = None
+        self._depth = 0
 
     def enter(self) -> None:
         """Begin a use of the session.
@@ -37,6 +49,9 @@ class Guard:
         Raises `ConcurrentUseError` while it is in use.
         """
         if not self._lock.acquire(blocking=False):
+            if self._user is not None and self._user == _user():
+                self._depth += 1
+                return
             raise ConcurrentUseError(
                 f"two threads or tasks use one {self.kind} at the same time: at {_spelled(_site())} while "
                 f"{_spelled(self._held)} goes on; give each its own, or use parallel_exec"
@@ -45,8 +60,28 @@ class Guard:
 
     def leave(self) -> None:
         """End the use."""
+        if self._depth:
+            self._depth -= 1
+            return
         self._held = None
         self._lock.release()
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Let the thread or task that holds the session use it for a block, within its use."""
+        outer, depth = self._user, self._depth
+        self._user, self._depth = _user(), 0
+        try:
+            yield
+        finally:
+            self._user, self._depth = outer, depth
+
+
+def _user() -> User:
+    try:
+        return threading.get_ident(), asyncio.current_task()
+    except RuntimeError:  # no event loop runs in this thread
+        return threading.get_ident(), None
 
 
 def _site() -> tuple[CodeType, int]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from psqlmodel.core import transaction
 from psqlmodel.core.unitofwork.flush import flush
-from psqlmodel.errors import DatabaseError, EngineKindError, UncommittedChangesWarning
+from psqlmodel.errors import DatabaseError, EngineKindError, SessionError, UncommittedChangesWarning
 from psqlmodel.steps import Steps
 
 if TYPE_CHECKING:
     from psqlmodel.core.engine.channel import AsyncSessionChannel, SessionChannel
     from psqlmodel.core.guard import Guard
     from psqlmodel.core.workspace import Workspace
+
+
+_MOST_FLUSHES: Final = 100
 
 
 class Policy:
@@ -37,7 +41,7 @@ def commit(workspace: Workspace, guard: Guard, policy: Policy) -> Steps[None]:
 def _commit(workspace: Workspace) -> Steps[None]:
     transaction.check(workspace)
     try:
-        yield from flush(workspace)
+        yield from _flush_all(workspace)
         yield from transaction.commit(workspace)
     except GeneratorExit:
         raise
@@ -45,6 +49,15 @@ def _commit(workspace: Workspace) -> Steps[None]:
         # The error of a commit says that the transaction is over; nothing more must be acknowledged.
         workspace.transaction.failure = None
         raise
+
+
+def _flush_all(workspace: Workspace) -> Steps[None]:
+    """Flush, and flush again what handlers of `after_flush` changed."""
+    for _ in range(_MOST_FLUSHES):
+        yield from flush(workspace)
+        if not workspace.events.of("after_flush") or not workspace.unit.pending():
+            return
+    raise SessionError(f"handlers of after_flush made changes after each of {_MOST_FLUSHES} flushes: they never end")
 
 
 def leave(workspace: Workspace, guard: Guard, policy: Policy, error: BaseException | None) -> Steps[None]:
@@ -80,6 +93,15 @@ def close(workspace: Workspace, guard: Guard) -> Steps[None]:
         yield from transaction.rollback(workspace)
     finally:
         workspace.unit.close()
+
+
+def set_settings(workspace: Workspace, settings: Mapping[str, Any]) -> None:
+    """Take other settings for the transactions to come."""
+    if workspace.transaction.begun:
+        raise SessionError(
+            "the settings count from the beginning of a transaction: commit() or rollback() this one first"
+        )
+    workspace.transaction.beginning = workspace.transaction.beginning.with_settings(settings)
 
 
 def check_engine(engine: object, kind: type, message: str) -> None:

@@ -26,7 +26,7 @@ from psqlmodel.core.transaction import rollback as roll_back
 from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.core.workspace import Workspace
 from psqlmodel.query.statement import Query
-from psqlmodel.steps import Steps, run
+from psqlmodel.steps import Notify, Steps, run
 
 __all__ = ["AsyncSession", "Session"]
 
@@ -63,6 +63,11 @@ class Session(SessionBase[Engine]):
     def _connect(self, engine: Engine) -> None:
         self._channel = SessionChannel(engine)
         self._workspace.unit.load_now = partial(_load_now, self._workspace, self._guard, self._channel)
+
+    def _handle(self, request: Notify) -> None:
+        with self._guard.lent():
+            for handler in request.handlers:
+                handler(self)
 
     def _run(self, steps: Steps[T]) -> T:
         self._guard.enter()
@@ -128,12 +133,14 @@ class Session(SessionBase[Engine]):
         """
         return Nested(self._run, self._workspace, name)
 
-    def refresh(self, model: Any, attributes: Iterable[str] | None = None) -> None:
+    def refresh(
+        self, model: Any, attributes: Iterable[str] | None = None, *, keep_changes: bool = False
+    ) -> None:
         """Reload an object from the database, discarding its local changes.
 
         `attributes` limits it to some columns or relations. Raises `StaleObjectError` if the row is gone.
         """
-        self._run(access.refresh(self._workspace, model, attributes))
+        self._run(access.refresh(self._workspace, model, attributes, keep_changes=keep_changes))
 
     def load(self, models: Any, *paths: Any) -> None:
         """Load relations of one object or many: one query for each relation.

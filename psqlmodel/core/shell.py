@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+from weakref import WeakMethod
 
 from psqlmodel.core import lifecycle
+from psqlmodel.core.beginning import Beginning, begin_text
 from psqlmodel.core.done import DONE, Done
 from psqlmodel.core.engine import AsyncEngine, Engine
+from psqlmodel.core.events import Events
 from psqlmodel.core.guard import Guard
 from psqlmodel.core.lifecycle import Policy
-from psqlmodel.core.transaction import begin_text
 from psqlmodel.core.workspace import Workspace
+from psqlmodel.steps import Notify
 
 E = TypeVar("E", Engine, AsyncEngine)
 Params: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
@@ -38,20 +41,45 @@ class SessionBase(Generic[E]):
         isolation: str | None = None,
         read_only: bool = False,
         deferrable: bool = False,
+        settings: Mapping[str, Any] | None = None,
+        role: str | None = None,
+        statement_timeout: float | None = None,
+        lock_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        resolve_commit: bool = False,
     ) -> None:
         lifecycle.check_engine(engine, self._kind, self._advice)
-        begin = begin_text(isolation=isolation, read_only=read_only, deferrable=deferrable)
+        beginning = Beginning(
+            begin_text(isolation=isolation, read_only=read_only, deferrable=deferrable),
+            settings=settings,
+            role=role,
+            statement_timeout=statement_timeout,
+            lock_timeout=lock_timeout,
+            idle_timeout=idle_timeout,
+        )
         self.engine: E = engine
         self._workspace = Workspace(
-            engine, engine.catalog, lazy=self._lazy, autoflush=autoflush, strict=strict, begin=begin
+            engine,
+            engine.catalog,
+            lazy=self._lazy,
+            autoflush=autoflush,
+            strict=strict,
+            beginning=beginning,
+            resolve_commit=resolve_commit,
+            events=Events(awaits=not self._lazy, outer=engine.events),
         )
         self._guard = Guard(type(self).__name__)
         self._policy = Policy(auto_commit=auto_commit, auto_rollback=auto_rollback, atomic=atomic)
         self._token: Any = None
         self._connect(engine)
+        self._channel.handle = WeakMethod(self._handle)
 
     def _connect(self, engine: E) -> None:
         """Make the channel to the engine; it takes a connection with its first request."""
+        raise NotImplementedError
+
+    def _handle(self, request: Notify) -> Any:
+        """Call the handlers of an event."""
         raise NotImplementedError
 
     def _now(self, register: Callable[[Any], None], model: Any) -> Done:
@@ -78,6 +106,30 @@ class SessionBase(Generic[E]):
     @strict.setter
     def strict(self, value: bool) -> None:
         self._workspace.unit.strict = value
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The server's settings that count in each transaction: `{"app.tenant": 7}`.
+
+        Other ones can be assigned between two transactions. Raises `SessionError` within one, `ConfigurationError` for
+        what is no mapping of names and values.
+        """
+        return self._workspace.transaction.beginning.settings
+
+    @settings.setter
+    def settings(self, settings: Mapping[str, Any]) -> None:
+        lifecycle.set_settings(self._workspace, settings)
+
+    def on(self, event: str, handler: Callable[[Any], Any]) -> Callable[[], None]:
+        """Call `handler(session)` at each `event`; returns a function that ends this.
+
+        The events are `before_flush` (the handler may change, add and delete objects), `after_flush`, `after_commit`
+        (only after a real commit) and `after_rollback` (of the whole transaction). `engine.on` does the same for all
+        sessions. A handler of an `AsyncSession` may be a coroutine function. What a handler raises goes to the caller.
+
+            stop = session.on("after_commit", lambda session: print("committed"))
+        """
+        return self._workspace.events.on(event, handler)
 
     def no_autoflush(self) -> AbstractContextManager[None]:
         """Return a `with` block in which queries do not flush pending changes.

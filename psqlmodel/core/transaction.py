@@ -10,21 +10,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from psqlmodel.core.events import notify
 from psqlmodel.errors import (
-    ConfigurationError,
+    CommitOutcomeUnknown,
     ConnectionLost,
     DatabaseError,
+    OperationalError,
     PSQLModelError,
     TransactionAbortedError,
+    TransactionRollbackError,
 )
 from psqlmodel.steps import Copy, Release, Rows, Statement, Steps
 
 if TYPE_CHECKING:
+    from psqlmodel.core.beginning import Beginning
     from psqlmodel.core.workspace import Workspace
 
 T = TypeVar("T")
-
-ISOLATION_LEVELS: Final = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 
 
 class Savepoint:
@@ -45,16 +47,19 @@ class Transaction:
     """Where the transaction of a session stands.
 
     `begun`: the server has it, or may have it. `worked`: something was done, since it began or since the innermost
-    of its `savepoints` was set, that an error would lose. `failure`: the error that ended it, until `rollback()`.
-    `begin` is the statement that starts it.
+    of its `savepoints` was set, that an error would lose. `locked`: it holds locks that the program asked for.
+    `failure`: the error that ended it, until `rollback()`. `beginning` says how it starts. `resolve_commit`: the
+    outcome of a COMMIT whose answer was lost is found out, at the price of one more statement before COMMIT.
     """
 
-    __slots__ = ("begin", "begun", "failure", "savepoints", "worked")
+    __slots__ = ("beginning", "begun", "failure", "locked", "resolve_commit", "savepoints", "worked")
 
-    def __init__(self, begin: str = "BEGIN") -> None:
-        self.begin = begin
+    def __init__(self, beginning: Beginning, *, resolve_commit: bool = False) -> None:
+        self.beginning = beginning
+        self.resolve_commit = resolve_commit
         self.begun = False
         self.worked = False
+        self.locked = False
         self.failure: BaseException | None = None
         self.savepoints: list[Savepoint] = []
 
@@ -62,26 +67,9 @@ class Transaction:
         """Forget the transaction: the next statement begins another."""
         self.begun = False
         self.worked = False
+        self.locked = False
         self.failure = None
         self.savepoints = []
-
-
-def begin_text(*, isolation: str | None = None, read_only: bool = False, deferrable: bool = False) -> str:
-    """Return the BEGIN of these options.
-
-    Raises `ConfigurationError` for an isolation level that PostgreSQL does not have.
-    """
-    text = "BEGIN"
-    if isolation is not None:
-        level = isolation.upper().replace("_", " ")
-        if level not in ISOLATION_LEVELS:
-            raise ConfigurationError(f"isolation={isolation!r} is none of {', '.join(ISOLATION_LEVELS)}")
-        text += f" ISOLATION LEVEL {level}"
-    if read_only:
-        text += " READ ONLY"
-    if deferrable:
-        text += " DEFERRABLE"
-    return text
 
 
 def execute(workspace: Workspace, request: Statement | Copy) -> Steps[Rows]:
@@ -92,10 +80,15 @@ def execute(workspace: Workspace, request: Statement | Copy) -> Steps[Rows]:
     transaction = workspace.transaction
     if transaction.savepoints or not transaction.begun:
         check(workspace)
-    if not transaction.begun:
-        transaction.begun = True
-        request.prelude = transaction.begin
     try:
+        if not transaction.begun:
+            transaction.begun = True
+            settings = transaction.beginning.statement()
+            if settings is None:
+                request.prelude = transaction.beginning.text
+            else:
+                settings.prelude = transaction.beginning.text
+                _ = yield settings
         return (yield request)
     except GeneratorExit:
         raise
@@ -109,7 +102,7 @@ def within(workspace: Workspace, steps: Steps[T]) -> Steps[T]:
     try:
         request = next(steps)
         while True:
-            assert not isinstance(request, Release)
+            assert isinstance(request, Statement | Copy)
             rows = yield from execute(workspace, request)
             request = steps.send(rows)
     except StopIteration as stop:
@@ -135,20 +128,87 @@ def check(workspace: Workspace) -> None:
 
 
 def commit(workspace: Workspace) -> Steps[None]:
-    """Send COMMIT, if a transaction is open; what was written can't be undone afterwards."""
-    if workspace.transaction.begun:
-        try:
-            yield Statement("COMMIT", prepare=False, purpose="transaction")
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            if isinstance(error, ConnectionLost):
-                error.add_note("The connection was lost during COMMIT: the transaction may have been committed or not.")
-            yield from fail(workspace, error)
-            raise
+    """Send COMMIT, if a transaction is open; what was written can't be undone afterwards.
+
+    Raises what the server reports, and `CommitOutcomeUnknown` where the answer was lost and can't be found out.
+    """
+    begun = workspace.transaction.begun
+    if begun:
+        yield from _commit(workspace)
         workspace.transaction.end()
         yield Release()
     workspace.unit.committed()
+    if begun:
+        yield from notify(workspace.events, "after_commit")
+
+
+def _commit(workspace: Workspace) -> Steps[None]:
+    transaction = workspace.transaction
+    identifier = (yield from _identifier(workspace)) if transaction.resolve_commit else None
+    transaction.savepoints = []  # whatever COMMIT says, they are gone
+    try:
+        _ = yield Statement("COMMIT", prepare=False, purpose="transaction")
+    except GeneratorExit:
+        raise
+    except ConnectionLost as error:
+        yield Release(discard=True)
+        yield from _resolve(workspace, identifier, error)
+    except BaseException as error:
+        yield from fail(workspace, error)
+        raise
+
+
+def _identifier(workspace: Workspace) -> Steps[str | None]:
+    """Return the number that the server gave the transaction; it has none while it has written nothing."""
+    statement = Statement("SELECT pg_current_xact_id_if_assigned()::text", purpose="transaction")
+    rows = yield from execute(workspace, statement)
+    identifier: str | None = rows.data[0][0]
+    return identifier
+
+
+def _resolve(workspace: Workspace, identifier: str | None, error: ConnectionLost) -> Steps[None]:
+    """Find out what became of a COMMIT whose answer was lost; return if it was committed, else raise."""
+    transaction = workspace.transaction
+    if transaction.resolve_commit and identifier is None and not transaction.worked:
+        return  # nothing was written: there is nothing to know
+    status = None if identifier is None else (yield from _status(identifier))
+    if status == "committed":
+        return
+    ours: OperationalError
+    if status == "aborted":
+        ours = TransactionRollbackError(
+            "the connection was lost during COMMIT and the server rolled the transaction back: nothing of it is in the "
+            "database, and it may be run again"
+        )
+    else:
+        ours = CommitOutcomeUnknown(
+            "the connection was lost during COMMIT: the transaction may have been committed or not; look in the "
+            "database before running it again, or let engine.run(…) find out"
+        )
+    yield from fail(workspace, ours)
+    raise ours from error
+
+
+_PATIENCE: Final = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)  # seconds; the server may not know of the loss yet
+
+
+def _status(identifier: str) -> Steps[str | None]:
+    """Ask the server, on another connection, how a transaction ended; None where it can't tell."""
+    for seconds in _PATIENCE:
+        ask = Statement(
+            "SELECT pg_xact_status($1::text::xid8) FROM pg_sleep($2)", (identifier, seconds), purpose="transaction"
+        )
+        try:
+            rows = yield ask
+        except ConnectionLost:
+            yield Release(discard=True)  # one that the pool has from before the loss; the next may be new
+        except PSQLModelError:
+            return None
+        else:
+            status: str | None = rows.data[0][0]
+            if status != "in progress":
+                return status
+    return None
 
 
 def rollback(workspace: Workspace) -> Steps[None]:
@@ -170,6 +230,7 @@ def rollback(workspace: Workspace) -> Steps[None]:
         raise
     else:
         yield Release()
+    yield from notify(workspace.events, "after_rollback")
 
 
 def fail(workspace: Workspace, error: BaseException) -> Steps[None]:
@@ -184,11 +245,16 @@ def fail(workspace: Workspace, error: BaseException) -> Steps[None]:
     if transaction.savepoints and not in_doubt:
         yield from _fail_to_savepoint(workspace, error)
         return
-    lost = transaction.worked or any(savepoint.worked_before for savepoint in transaction.savepoints)
+    worked = transaction.worked or any(savepoint.worked_before for savepoint in transaction.savepoints)
+    lost = worked or transaction.locked
     transaction.end()
     workspace.unit.restore()
     transaction.failure = error if lost else None
     yield Release(discard=in_doubt)
+    try:
+        yield from notify(workspace.events, "after_rollback")
+    except Exception as second:
+        error.add_note(f"a handler of after_rollback failed too: {type(second).__name__}: {second}")
 
 
 def _fail_to_savepoint(workspace: Workspace, error: BaseException) -> Steps[None]:
@@ -199,7 +265,7 @@ def _fail_to_savepoint(workspace: Workspace, error: BaseException) -> Steps[None
         return
     workspace.unit.restore_savepoint()
     workspace.unit.undo.push()
-    savepoint.failure = error if transaction.worked else None
+    savepoint.failure = error if transaction.worked or transaction.locked else None
     transaction.worked = False
     try:
         yield Statement(f"ROLLBACK TO SAVEPOINT {savepoint.name}", prepare=False, purpose="transaction")

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from psqlmodel.core.beginning import Beginning
+from psqlmodel.core.events import Events
 from psqlmodel.core.transaction import Transaction
 from psqlmodel.core.unitofwork.identity import IdentityMap
 from psqlmodel.core.unitofwork.unit import UnitOfWork
@@ -17,11 +19,11 @@ if TYPE_CHECKING:
 class Workspace:
     """The identity map, the unit of work and the transaction of one session, and what it knows of its engine.
 
-    `lazy`: the session can load an
-    attribute when it is read (a synchronous session); an asynchronous one can't.
+    `lazy`: the session can load an attribute when it is read (a synchronous session); an asynchronous one can't.
+    `beginning` is how its transactions begin, `events` who listens to it. `flushing`: handlers of a flush are called.
     """
 
-    __slots__ = ("autoflush", "catalog", "engine", "identity", "lazy", "transaction", "unit")
+    __slots__ = ("autoflush", "catalog", "engine", "events", "flushing", "identity", "lazy", "transaction", "unit")
 
     def __init__(
         self,
@@ -31,13 +33,17 @@ class Workspace:
         lazy: bool,
         autoflush: bool = True,
         strict: bool = False,
-        begin: str = "BEGIN",
+        beginning: Beginning | None = None,
+        resolve_commit: bool = False,
+        events: Events | None = None,
     ) -> None:
         self.engine = engine
         self.catalog = catalog
         self.identity = IdentityMap()
         self.unit = UnitOfWork(self.identity)
-        self.transaction = Transaction(begin)
+        self.transaction = Transaction(beginning or Beginning(), resolve_commit=resolve_commit)
+        self.events = events or Events()
+        self.flushing = False
         self.autoflush = autoflush
         self.unit.strict = strict
         self.lazy = lazy

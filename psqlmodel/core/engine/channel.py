@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psqlmodel.errors import PSQLModelError
-from psqlmodel.steps import NO_COLUMNS, Copy, Release, Request, Rows, Statement
+from psqlmodel.steps import NO_COLUMNS, Copy, Notify, Release, Request, Rows, Statement
 
 if TYPE_CHECKING:
     from psqlmodel.core.engine import AsyncEngine, Engine
 
 NOTHING = Rows((), NO_COLUMNS, 0)
+_ASIDE = (Release, Notify)  # what is not for the server
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +38,19 @@ class StatementEvent:
 
 
 Listener: TypeAlias = Callable[[StatementEvent], object]
+# A weak reference to the session's method that calls the handlers of an event: a channel keeps no session alive.
+Handle: TypeAlias = Callable[[], Callable[[Notify], Any] | None]
 
 
 class SessionChannel:
     """The synchronous channel: `send` a request, get its rows."""
 
-    __slots__ = ("_connection", "_engine")
+    __slots__ = ("_connection", "_engine", "handle")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._connection: Any = None
+        self.handle: Handle | None = None
 
     @property
     def connected(self) -> bool:
@@ -55,9 +59,8 @@ class SessionChannel:
 
     def send(self, request: Request) -> Rows:
         """Send a request; a `Release` gives the connection back."""
-        if type(request) is Release:
-            return self.release(discard=request.discard)
-        assert not isinstance(request, Release)
+        if isinstance(request, _ASIDE):
+            return self._answer(request)
         connection = self._connection
         if connection is None:
             connection = self._connection = self._engine.acquire()
@@ -83,6 +86,14 @@ class SessionChannel:
         """Close the connection of a session that was dropped."""
         _ = self.release(discard=True)
 
+    def _answer(self, request: Release | Notify) -> Rows:
+        if isinstance(request, Release):
+            return self.release(discard=request.discard)
+        handle = None if self.handle is None else self.handle()
+        if handle is not None:
+            handle(request)
+        return NOTHING
+
     def _observed(self, connection: Any, request: Statement | Copy) -> Rows:
         begun = time.perf_counter()
         try:
@@ -97,11 +108,12 @@ class SessionChannel:
 class AsyncSessionChannel:
     """The asynchronous channel: `await send(request)`."""
 
-    __slots__ = ("_connection", "_engine")
+    __slots__ = ("_connection", "_engine", "handle")
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._connection: Any = None
+        self.handle: Handle | None = None
 
     @property
     def connected(self) -> bool:
@@ -110,9 +122,8 @@ class AsyncSessionChannel:
 
     async def send(self, request: Request) -> Rows:
         """Send a request; a `Release` gives the connection back."""
-        if type(request) is Release:
-            return await self.release(discard=request.discard)
-        assert not isinstance(request, Release)
+        if isinstance(request, _ASIDE):
+            return await self._answer(request)
         connection = self._connection
         if connection is None:
             connection = self._connection = await self._engine.acquire()
@@ -139,6 +150,14 @@ class AsyncSessionChannel:
         connection, self._connection = self._connection, None
         if connection is not None:
             self._engine.pool.abandon(connection)
+
+    async def _answer(self, request: Release | Notify) -> Rows:
+        if isinstance(request, Release):
+            return await self.release(discard=request.discard)
+        handle = None if self.handle is None else self.handle()
+        if handle is not None:
+            await handle(request)
+        return NOTHING
 
     async def _observed(self, connection: Any, request: Statement | Copy) -> Rows:
         begun = time.perf_counter()

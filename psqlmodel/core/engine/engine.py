@@ -10,17 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, ClassVar, Literal, TypeVar, overload
 
 from psqlmodel import schema
+from psqlmodel.core.beginning import begin_text
 from psqlmodel.core.engine import jobs
 from psqlmodel.core.engine.catalog import Catalog
 from psqlmodel.core.engine.channel import AsyncSessionChannel, Listener, SessionChannel, StatementEvent
 from psqlmodel.core.engine.discovery import find_models
 from psqlmodel.core.engine.dsn import Target, parse_dsn
 from psqlmodel.core.engine.options import Options, read_options
+from psqlmodel.core.events import Events, Handler
 from psqlmodel.core.row import RowList
-from psqlmodel.core.transaction import begin_text
 from psqlmodel.drivers.async_pool import AsyncPool
 from psqlmodel.drivers.pool import Pool
 from psqlmodel.drivers.slots import PoolStatus
@@ -81,10 +82,13 @@ def create_async_engine(dsn: str | None = None, **options: Any) -> AsyncEngine:
 class _EngineBase:
     """What both engines are: options, listeners, catalog."""
 
+    _awaits: ClassVar[bool] = False
+
     def __init__(self, options: Options) -> None:
         self.options = options
         self.catalog = Catalog()
         self.listeners: tuple[Listener, ...] = ()
+        self.events = Events(awaits=self._awaits)
         self._target = options.target
         self._server: Any = None
 
@@ -101,6 +105,15 @@ class _EngineBase:
             self.listeners = tuple([each for each in self.listeners if each is not listener])
 
         return stop
+
+    def on(self, event: str, handler: Handler) -> Callable[[], None]:
+        """Call `handler(session)` at each `event` of every session of this engine; returns a function that ends this.
+
+        The events are those of `Session.on`; a session's own handlers come after.
+
+            stop = engine.on("before_flush", stamp)
+        """
+        return self.events.on(event, handler)
 
     def tell(self, event: StatementEvent) -> None:
         """Tell the listeners what was sent."""
@@ -302,6 +315,8 @@ class EngineConnection:
 
 class AsyncEngine(_EngineBase):
     """A pool of asyncpg connections to one database for each event loop. Made by `create_async_engine`."""
+
+    _awaits: ClassVar[bool] = True
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)

@@ -1,0 +1,118 @@
+"""How a transaction begins: BEGIN with its mode, and the settings that count in this transaction only. Pure.
+
+The settings go through `set_config(…, true)`, so that their values are parameters and end with the transaction: the
+connection goes back to its pool as it came. They are one statement, on which BEGIN rides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, Final
+from uuid import UUID
+
+from psqlmodel.errors import ConfigurationError
+from psqlmodel.steps import Statement
+
+ISOLATION_LEVELS: Final = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
+
+
+class Beginning:
+    """How each transaction of a session begins; not changed once it is made.
+
+    `settings` are the server's settings by name, `role` the role to be, the timeouts are in seconds:
+    `statement_timeout` for one statement, `lock_timeout` for one wait for a lock, `idle_timeout` for the program's
+    silence within the transaction. Raises `ConfigurationError` for what is not usable as given.
+    """
+
+    __slots__ = ("_fixed", "settings", "text")
+
+    def __init__(
+        self,
+        text: str = "BEGIN",
+        *,
+        settings: Mapping[str, Any] | None = None,
+        role: str | None = None,
+        statement_timeout: float | None = None,
+        lock_timeout: float | None = None,
+        idle_timeout: float | None = None,
+    ) -> None:
+        self.text = text
+        self.settings = _checked(settings)
+        self._fixed: dict[str, str] = {
+            **_timeout("statement_timeout", "statement_timeout", statement_timeout),
+            **_timeout("lock_timeout", "lock_timeout", lock_timeout),
+            **_timeout("idle_in_transaction_session_timeout", "idle_timeout", idle_timeout),
+            **_role(role),  # the last: the other role may not be allowed to set the others
+        }
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Beginning:
+        """Return the same with other `settings`; mode, role and timeouts stay."""
+        made = Beginning(self.text, settings=settings)
+        made._fixed = self._fixed
+        return made
+
+    def statement(self) -> Statement | None:
+        """Return the statement that makes the settings, if there are any."""
+        values = {name: _text(name, value) for name, value in self.settings.items()} | self._fixed
+        if not values:
+            return None
+        calls = [f"set_config(${2 * n + 1}, ${2 * n + 2}, true)" for n in range(len(values))]
+        args = [each for pair in values.items() for each in pair]
+        return Statement(f"SELECT {', '.join(calls)}", args, purpose="transaction")
+
+
+def begin_text(*, isolation: str | None = None, read_only: bool = False, deferrable: bool = False) -> str:
+    """Return the BEGIN of these options.
+
+    Raises `ConfigurationError` for an isolation level that PostgreSQL does not have.
+    """
+    text = "BEGIN"
+    if isolation is not None:
+        level = isolation.upper().replace("_", " ")
+        if level not in ISOLATION_LEVELS:
+            raise ConfigurationError(f"isolation={isolation!r} is none of {', '.join(ISOLATION_LEVELS)}")
+        text += f" ISOLATION LEVEL {level}"
+    if read_only:
+        text += " READ ONLY"
+    if deferrable:
+        text += " DEFERRABLE"
+    return text
+
+
+def _checked(settings: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if settings is None:
+        return MappingProxyType({})
+    if not isinstance(settings, Mapping) or not all(isinstance(name, str) and name for name in settings):
+        raise ConfigurationError('settings must be a mapping of names and values: {"app.tenant": 7}')
+    if "role" in settings:
+        raise ConfigurationError('the role is an option of its own: role="…" instead of settings={"role": …}')
+    for name, value in settings.items():
+        _ = _text(name, value)
+    return MappingProxyType(dict(settings))
+
+
+def _text(name: str, value: Any) -> str:
+    """Return a value as the server reads it in a setting."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, str | int | float | Decimal | UUID):
+        return str(value)
+    raise ConfigurationError(f"settings[{name!r}] must be a str, a number or a bool, not {type(value).__name__}")
+
+
+def _timeout(name: str, option: str, seconds: Any) -> dict[str, str]:
+    if seconds is None:
+        return {}
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= 2_000_000:
+        raise ConfigurationError(f"{option} must be a number of seconds above 0")
+    return {name: str(max(1, round(seconds * 1000)))}  # to the server 0 would mean none
+
+
+def _role(role: Any) -> dict[str, str]:
+    if role is None:
+        return {}
+    if not isinstance(role, str) or not role or "\0" in role:
+        raise ConfigurationError("role must be the name of a role")
+    return {"role": role}
