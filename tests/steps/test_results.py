@@ -133,3 +133,12 @@ async def test_a_failed_query_can_be_awaited_again() -> None:
     with pytest.raises(errors.QueryCanceled):
         await pending
     assert await pending == ["a"]
+
+
+@pytest.mark.parametrize("use", [list, len, bool, lambda pending: pending[0]])
+def test_a_forgotten_await_is_named(use: Any) -> None:
+    async def run() -> Loaded[Any]:
+        return Loaded([], 0)
+
+    with pytest.raises(TypeError, match="not executed yet, await it first: SELECT 1"):
+        use(PendingResult("SELECT 1", None, run))

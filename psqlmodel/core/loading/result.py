@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
 from psqlmodel.core.loading.reading import Loaded
 from psqlmodel.errors import MultipleResultsFound, NoResultFound
@@ -161,6 +161,14 @@ class Pending(Awaitable[R]):
             loaded = yield from self._run().__await__()
             self._given = (self.take(loaded),)
         return self._given[0]
+
+    if not TYPE_CHECKING:  # who forgets the await is told so; type checkers know it without
+
+        def __iter__(self, *_: Any) -> NoReturn:
+            self._awaited = True  # said once is enough
+            raise TypeError(f"the query is not executed yet, await it first: {_short(self.query)}")
+
+        __len__ = __getitem__ = __aiter__ = __iter__
 
     def take_over(self) -> None:
         """Leave the query to `parallel_exec`, which runs it elsewhere."""

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from psqlmodel.core.unitofwork.collect import changed_columns
+from psqlmodel.core.unitofwork.collect import changed_columns, with_key
 from psqlmodel.core.unitofwork.identity import IdentityMap
 from psqlmodel.core.unitofwork.undo import UndoLog
 from psqlmodel.errors import NotLoadedError, NotMappedError, ObjectStateError
@@ -128,7 +128,8 @@ class UnitOfWork:
     def delete(self, obj: Any) -> None:
         """Register an object for deletion; a pending one is only forgotten.
 
-        Raises `ObjectStateError` for an object that has no row or belongs to another session.
+        Raises `ObjectStateError` for an object that has no row or belongs to another session, `MissingPrimaryKeyError`
+        for one whose class has no primary key.
         """
         mapper = mapper_of(_checked(obj))
         state = obj._state
@@ -138,6 +139,7 @@ class UnitOfWork:
         if state.status == PENDING:
             self.forget_new(obj)
             return
+        _ = with_key(mapper)
         if state.status == DETACHED or state.unit is None or state.unit.closed:
             self._attach(obj)
         own = self._own_state(obj)
@@ -291,6 +293,8 @@ def put_back(obj: Any, key: str, old: Any) -> None:
 def _checked(obj: Any) -> Any:
     if isinstance(obj, type):
         raise NotMappedError(f"add and delete take an object, not the class {obj.__name__}")
+    if isinstance(obj, list | tuple | set | frozenset):
+        raise NotMappedError(f"add and delete take one object, not a {type(obj).__name__}: add_all takes several")
     _ = mapper_of(obj)
     return obj
 
