@@ -16,6 +16,7 @@ from psqlmodel.core.loading.keys import Match, distinct_keys
 from psqlmodel.core.loading.reading import Loaded, autoflush, fetch, known_types, load_columns, load_rows, prepared
 from psqlmodel.core.row import rows_of
 from psqlmodel.core.transaction import execute
+from psqlmodel.core.unitofwork.collect import changed_columns
 from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.core.unitofwork.unit import put_back
 from psqlmodel.errors import (
@@ -240,8 +241,10 @@ def _what(query: Any) -> str:
 # --- refresh ------------------------------------------------------------------------------------------------
 
 
-def refresh(workspace: Workspace, obj: Any, attributes: Iterable[str] | None = None) -> Steps[None]:
-    """Load the attributes of an object anew, and drop what the program changed in them.
+def refresh(
+    workspace: Workspace, obj: Any, attributes: Iterable[str] | None = None, *, keep_changes: bool = False
+) -> Steps[None]:
+    """Load the attributes of an object anew, and drop what the program changed in them, or set it again on top.
 
     `attributes` names columns and relations (default: all columns, and the relations that are loaded). Raises
     `ObjectStateError` for an object that is not persistent in this session, `AttributeError` for an unknown
@@ -249,12 +252,26 @@ def refresh(workspace: Workspace, obj: Any, attributes: Iterable[str] | None = N
     """
     mapper = _check_persistent(workspace, obj, "refresh")
     columns, relations = _named(mapper, obj, attributes)
+    kept = _changed(mapper, obj) if keep_changes else {}
+    if keep_changes:
+        relations = [relation for relation in relations if relation.key not in obj._state.original]
     if columns:
         yield from _refresh_columns(workspace, mapper, obj, columns)
     if relations:
         yield from _refresh_relations(workspace, mapper, obj, relations)
+    for changed, value in kept.items():
+        setattr(obj, changed, value)
     if isinstance(obj._state, State) and not obj._state.original:
         workspace.unit.settle(obj, {})
+
+
+def _changed(mapper: Mapper, obj: Any) -> dict[str, Any]:
+    """Return what the program changed: columns without the version, then the links to other objects."""
+    values, original = obj.__dict__, obj._state.original
+    version = None if mapper.version is None else mapper.version.key
+    found = {key: values[key] for key in changed_columns(obj) if key != version and key in values}
+    links = [r.key for r in mapper.relations.values() if not r.many and r.key in original and r.key in values]
+    return found | {key: values[key] for key in links}
 
 
 def _refresh_columns(workspace: Workspace, mapper: Mapper, obj: Any, columns: list[Column[Any]]) -> Steps[None]:

@@ -44,10 +44,10 @@ class Match:
 
     def condition(self, keys: list[Any]) -> Expression[bool]:
         """Return the condition that their columns are one of our keys: one array for each column."""
-        if len(self.theirs) > 1:
-            return tuple_in(self.theirs, self.ours, keys)
-        column = self.theirs[0]
-        return column.In([_spelled(key, column) for key in keys] if self.respelled else keys)
+        if len(self.theirs) == 1:
+            column = self.theirs[0]
+            return column.In([_spelled(key, column) for key in keys] if self.respelled else keys)
+        return tuple_in(self.theirs, self.ours, keys)
 
 
 def reader(columns: Sequence[Any]) -> KeyOf:
