@@ -112,6 +112,8 @@ class Awaited:
             return lambda *args: Now(found(*args))
         if name in _RESULTS:
             return lambda *args, **options: AwaitedResult(found(*args, **options))
+        if name == "begin_nested":
+            return lambda *args: Block(found(*args))
         if not callable(found) or name in ("no_autoflush", "engine"):
             return found
         return _later(found)
@@ -126,6 +128,19 @@ class Now:
     def __await__(self) -> Iterator[Any]:
         return self._value
         yield  # makes this a generator
+
+
+class Block:
+    """A `with` block that is entered with `async with`."""
+
+    def __init__(self, block: Any) -> None:
+        self._block = block
+
+    async def __aenter__(self) -> Any:
+        return self._block.__enter__()
+
+    async def __aexit__(self, *error: Any) -> Any:
+        return self._block.__exit__(*error)
 
 
 class AwaitedResult:
