@@ -70,7 +70,7 @@ class Link:
 def collect(unit: UnitOfWork) -> Changes:
     """Return what a flush has to write.
 
-    Raises `MissingPrimaryKeyError` for a key that was set to None.
+    Raises `MissingPrimaryKeyError` for a key that was set to None, and for a change to a row without a key.
     """
     changes = Changes()
     for obj in unit.new.values():
@@ -81,11 +81,21 @@ def collect(unit: UnitOfWork) -> Changes:
         _collect_links(changes, obj)
         changed = changed_columns(obj)
         if changed:
-            mapper = type(obj).__mapper__
+            mapper = with_key(type(obj).__mapper__)
             changes.changed.setdefault(mapper, {}).setdefault(changed, []).append(obj)
     for obj in unit.deleted.values():
         changes.deleted.setdefault(type(obj).__mapper__, []).append(obj)
     return changes
+
+
+def with_key(mapper: Mapper) -> Mapper:
+    """Return a mapper with a primary key; raises `MissingPrimaryKeyError` for one without."""
+    if not mapper.primary_key:
+        raise MissingPrimaryKeyError(
+            f"{mapper.name} has no primary key, so nothing says which row to change or delete: declare one with "
+            f"Column(primary_key=True), or use Update({mapper.name}) and Delete({mapper.name})"
+        )
+    return mapper
 
 
 def changed_columns(obj: Any) -> tuple[str, ...]:

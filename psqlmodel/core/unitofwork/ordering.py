@@ -46,8 +46,13 @@ def _circle(remaining: list[Mapper]) -> Group:
     """Return mappers that refer to each other and to none of the others; those whose keys may be NULL first."""
     reached = {mapper: _reached(mapper, remaining) for mapper in remaining}
     first = next(m for m in remaining if all(m in reached[other] for other in reached[m]))
-    circle = [mapper for mapper in remaining if mapper in reached[first]]
-    return tuple(sorted(circle, key=lambda m: any(_requires(m, o) for o in circle if o is not m)))
+    left = [mapper for mapper in remaining if mapper in reached[first]]
+    ordered: list[Mapper] = []
+    while left:
+        free = [m for m in left if not any(_requires(m, other) for other in left if other is not m)]
+        ordered.append((free or left)[0])
+        left.remove(ordered[-1])
+    return tuple(ordered)
 
 
 def _reached(start: Mapper, among: list[Mapper]) -> set[Mapper]:
