@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from psqlmodel import Column, Engine, OrphanError, PSQLModel, Relation, RelationError, Select, table
+from psqlmodel import Column, Engine, ForeignKey, OrphanError, PSQLModel, Relation, RelationError, Select, table
 
 from .both import Both, Statements
 from .models import Node
@@ -41,6 +41,34 @@ class Stamp(PSQLModel):
     email: str = Column(unique=True, check="email LIKE '%@%'")
 
 
+@table("hens", constraints=[ForeignKey(["egg_id"], "eggs", ["id"], initially_deferred=True)])
+class Hen(PSQLModel):
+    id: int = Column(primary_key=True)
+    egg_id: int = Column()
+    egg: Relation[Egg] = Relation(foreign_keys="egg_id")
+
+
+@table("eggs", constraints=[ForeignKey(["hen_id"], "hens", ["id"], deferrable=True)])
+class Egg(PSQLModel):
+    id: int = Column(primary_key=True)
+    hen_id: int = Column()
+    hen: Relation[Hen] = Relation(foreign_keys="hen_id")
+
+
+@table("causes")
+class Cause(PSQLModel):
+    id: int = Column(primary_key=True)
+    effect_id: int = Column(foreign_key="effects.id")
+    effect: Relation[Effect] = Relation(foreign_keys="effect_id")
+
+
+@table("effects")
+class Effect(PSQLModel):
+    id: int = Column(primary_key=True)
+    cause_id: int = Column(foreign_key="causes.id")
+    cause: Relation[Cause] = Relation(foreign_keys="cause_id")
+
+
 @table("pages")
 class Page(PSQLModel):
     id: int = Column(primary_key=True)
@@ -57,7 +85,7 @@ class Line(PSQLModel):
 
 @pytest.fixture(autouse=True)
 def tables(plain_sql: Engine) -> None:
-    plain_sql.create_all([Department, Staff, Badge, Stamp, Page, Line])
+    plain_sql.create_all([Department, Staff, Badge, Stamp, Page, Line, Hen, Egg, Cause, Effect])
 
 
 async def test_a_tree_is_written_level_by_level(both: Both, statements: Statements) -> None:
@@ -113,6 +141,26 @@ async def test_a_circle_of_two_tables_is_closed_by_an_update(both: Both, stateme
         await session.commit()
         assert statements.sent
         assert both.value("SELECT count(*) FROM teams") == 0
+
+
+async def test_a_circle_without_a_gap_is_closed_where_its_keys_are_deferrable(both: Both) -> None:
+    async with both.session() as session:
+        hen = Hen(egg=Egg())
+        hen.egg.hen = hen
+        session.add(hen)
+        await session.commit()
+        assert (hen.egg_id, hen.egg.hen_id) == (hen.egg.id, hen.id)
+    assert both.value("SELECT count(*) FROM hens JOIN eggs ON eggs.id = egg_id AND hen_id = hens.id") == 1
+
+
+async def test_a_circle_without_a_gap_is_an_error_that_names_it(both: Both, statements: Statements) -> None:
+    async with both.session() as session:
+        cause = Cause(effect=Effect())
+        cause.effect.cause = cause
+        session.add(cause)
+        with pytest.raises(RelationError, match=r"part of a circle of new objects and \w+\.\w+_id can't be NULL"):
+            await session.commit()
+        await session.rollback()
 
 
 async def test_one_to_one_partners_may_be_exchanged(both: Both) -> None:

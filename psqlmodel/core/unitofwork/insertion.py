@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from psqlmodel.core.transaction import execute
 from psqlmodel.core.unitofwork import sql
 from psqlmodel.core.unitofwork.collect import (
     Changes,
@@ -40,6 +41,8 @@ def insert(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
     if not objects:
         return
     relations = {mapper: outgoing(mapper) for mapper in group}
+    if _must_be_deferred(objects, relations, changes):
+        yield from _open_circle(workspace, objects, changes)
     for level in _levels(objects, relations, changes):
         batches: dict[tuple[Mapper, tuple[str, ...]], list[Any]] = {}
         for obj in level:
@@ -64,6 +67,41 @@ def _levels(objects: list[Any], relations: dict[Mapper, list[RelationInfo]], cha
         yield ready
         chosen = set(map(id, ready))
         left = [obj for obj in left if id(obj) not in chosen]
+
+
+def _must_be_deferred(objects: list[Any], relations: dict[Mapper, list[RelationInfo]], changes: Changes) -> bool:
+    """Tell whether rows refer to each other in a circle without a gap, by a key whose check can be put off."""
+    if not any(relation.foreign_key.deferrable for found in relations.values() for relation in found):
+        return False
+    left = {id(obj): obj for obj in objects}
+    while left:
+        waits = {
+            key: waits_for(obj, relations[type(obj).__mapper__], changes.waiting & left.keys())
+            for key, obj in left.items()
+        }
+        ready = [key for key, needed in waits.items() if all(_required(r) is None for r in needed)]
+        if not ready:
+            return any(r.foreign_key.deferrable for needed in waits.values() for r in needed)
+        for key in ready:
+            del left[key]
+    return False
+
+
+def _open_circle(workspace: Workspace, objects: list[Any], changes: Changes) -> Steps[None]:
+    """Put foreign key checks off to the commit, and fetch the keys of the rows before they are written."""
+    statement = Statement("SET CONSTRAINTS ALL DEFERRED", prepare=False, purpose="flush")
+    _ = yield from execute(workspace, statement)
+    by_mapper: dict[Mapper, list[Any]] = {}
+    for obj in objects:
+        if type(obj).__mapper__.key_of(obj) is None:
+            by_mapper.setdefault(type(obj).__mapper__, []).append(obj)
+    for mapper, group in by_mapper.items():
+        made = _made_by_server(workspace, mapper, row_keys(group[0], mapper))
+        if made:
+            rows = yield from execute(workspace, Statement(sql.make_keys(made), [len(group)], purpose="flush"))
+            columns = [column for column in mapper.primary_key if column.key not in row_keys(group[0], mapper)]
+            receive(group, columns, rows, numbered=True)
+    changes.waiting.difference_update(map(id, objects))
 
 
 def _required(relation: RelationInfo) -> Column[Any] | None:

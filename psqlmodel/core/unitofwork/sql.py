@@ -62,26 +62,41 @@ def insert_many(
     )
 
 
+def make_keys(made: Sequence[tuple[str, str]]) -> str:
+    """Return the query that makes keys before their rows: the ordinal (from 1), then the columns of `made`."""
+    keys = ", ".join(f"{expression} AS {name}" for name, expression in made)
+    return f"SELECT ord, {keys} FROM generate_series(1, $1::int8) AS ord"
+
+
 def update_one(
-    table: str, columns: Sequence[TypedColumn], keys: Sequence[TypedColumn], returning: Sequence[str]
+    table: str,
+    columns: Sequence[TypedColumn],
+    keys: Sequence[TypedColumn],
+    returning: Sequence[str],
+    made: Sequence[str] = (),
 ) -> str:
-    """Return the UPDATE of one row: first the new values, then the key."""
-    sets = ", ".join(f"{name} = ${n}" for n, (name, _) in enumerate(columns, 1))
+    """Return the UPDATE of one row `t`: first the new values, then the key; `made` are assignments besides."""
+    sets = ", ".join([*(f"{name} = ${n}" for n, (name, _) in enumerate(columns, 1)), *made])
     where = " AND ".join(f"{name} = ${n}" for n, (name, _) in enumerate(keys, len(columns) + 1))
-    return f"UPDATE {table} SET {sets} WHERE {where}{_returning(returning)}"
+    alias = " AS t" if made else ""
+    return f"UPDATE {table}{alias} SET {sets} WHERE {where}{_returning(returning)}"
 
 
 def update_many(
-    table: str, columns: Sequence[TypedColumn], keys: Sequence[TypedColumn], returning: Sequence[str]
+    table: str,
+    columns: Sequence[TypedColumn],
+    keys: Sequence[TypedColumn],
+    returning: Sequence[str],
+    made: Sequence[str] = (),
 ) -> str:
-    """Return the UPDATE of many rows: an array per new value, then an array per key column.
+    """Return the UPDATE of many rows `t`: an array per new value, then an array per key column.
 
-    With `returning` the result has the ordinal (from 1) first.
+    `made` are assignments besides. With `returning` the result has the ordinal (from 1) first.
     """
     parts = [*columns, *keys]
     arrays = ", ".join(f"${n}::{type_.transport}[]" for n, (_, type_) in enumerate(parts, 1))
     fields = ", ".join(f"c{n}" for n in range(1, len(parts) + 1))
-    sets = ", ".join(f"{name} = d.c{n}{type_.cast}" for n, (name, type_) in enumerate(columns, 1))
+    sets = ", ".join([*(f"{name} = d.c{n}{type_.cast}" for n, (name, type_) in enumerate(columns, 1)), *made])
     where = _keys_equal(keys, len(columns) + 1)
     back = f" RETURNING d.ord, {', '.join(f't.{name}' for name in returning)}" if returning else ""
     return (
@@ -98,17 +113,29 @@ def delete(table: str, keys: Sequence[TypedColumn], first: int = 1) -> str:
     return f"DELETE FROM {table} AS t USING {_unnest(keys, first)} WHERE {_keys_equal(keys, 1)}"
 
 
+def delete_guarded(table: str, keys: Sequence[TypedColumn], first: int = 1) -> str:
+    """Return the DELETE of many rows, the version among their keys; the result has the ordinals of those found."""
+    return f"DELETE FROM {table} AS t USING {_unnest(keys, first)} WHERE {_keys_equal(keys, 1)} RETURNING d.ord"
+
+
+def versions(table: str, keys: Sequence[TypedColumn], version: str) -> str:
+    """Return the query for the ordinals (from 1) and versions of rows: an array per key column."""
+    return f"SELECT d.ord, t.{version} FROM {_unnest(keys)} JOIN {table} AS t ON {_keys_equal(keys, 1)}"
+
+
 def delete_together(parts: Sequence[tuple[str, Sequence[TypedColumn]]]) -> str:
-    """Return the DELETE of rows of several tables at once: an array per key column of each; one row of counts.
+    """Return the DELETE of rows of several tables at once: an array per key column of each.
+
+    The result is one row with an array per table: the ordinals (from 1) of the rows that were found.
 
     Foreign keys are checked at the end of a statement: rows that refer to each other can only go together.
     """
     deletes, first = [], 1
     for n, (table, keys) in enumerate(parts, 1):
-        deletes.append(f"d{n} AS ({delete(table, keys, first)} RETURNING 1)")
+        deletes.append(f"d{n} AS ({delete_guarded(table, keys, first)})")
         first += len(keys)
-    counts = ", ".join(f"(SELECT count(*) FROM d{n})" for n in range(1, len(parts) + 1))
-    return f"WITH {', '.join(deletes)} SELECT {counts}"
+    found = ", ".join(f"ARRAY(SELECT ord FROM d{n})" for n in range(1, len(parts) + 1))
+    return f"WITH {', '.join(deletes)} SELECT {found}"
 
 
 def missing_rows(table: str, keys: Sequence[TypedColumn]) -> str:
