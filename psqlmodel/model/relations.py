@@ -9,6 +9,7 @@ content from before the first change; the flush writes the difference.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.errors import ObjectStateError
@@ -243,6 +244,28 @@ class RelationInfo(RelationPath):
         value = self._list_if_loaded(parent)
         if value is not None:
             value.drop_silently(child)
+
+    def show(self, parent: PSQLModel, child: PSQLModel) -> None:
+        """Show `child` on this side, if it is loaded, without a trace: that is how it is in the database."""
+        value = self.loaded(parent)
+        if not self.many:
+            if value is None:
+                parent.__dict__[self.key] = child
+        elif value is not UNSET and not any(item is child for item in value):
+            items = [*value, child]
+            if not self.declared.order_by:
+                with suppress(TypeError):
+                    items.sort(key=self.target.stored_key_of)
+            list.__setitem__(value, slice(None), items)
+
+    def hide(self, parent: PSQLModel, child: PSQLModel) -> None:
+        """Take `child` off this side, if it is loaded, without a trace: that is how it is in the database."""
+        value = self.loaded(parent)
+        if not self.many:
+            if value is child:
+                parent.__dict__[self.key] = None
+        elif value is not UNSET:
+            list.__setitem__(value, slice(None), [item for item in value if item is not child])
 
     def _list_if_loaded(self, parent: PSQLModel) -> RelationList | None:
         values = parent.__dict__

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from psqlmodel.model.state import TRANSIENT, set_state
+from psqlmodel.model.state import TRANSIENT, UNSET, set_state
 
 if TYPE_CHECKING:
+    from psqlmodel.model.relations import RelationInfo
     from psqlmodel.core.unitofwork.unit import UnitOfWork
 
 
@@ -79,8 +80,13 @@ class UndoLog:
 
     def restore_newest(self, unit: UnitOfWork) -> None:
         """Bring the objects of the newest frame back to what they were before it, and end it."""
-        for entry in reversed(self._frames.pop().values()):
+        entries = [*reversed(self._frames.pop().values())]
+        places = [_places(unit, entry) for entry in entries]
+        for entry in entries:
             _restore(unit, entry)
+        # Lists that were loaded in the meantime, and so remember nothing, follow too.
+        for entry, former in zip(entries, places, strict=True):
+            _regroup(unit, entry, former)
 
     def restore(self, unit: UnitOfWork) -> None:
         """Bring the objects of all frames back to what they were before, newest frame first."""
@@ -94,6 +100,47 @@ class UndoLog:
         if found is None:
             found = frame[id(obj)] = Entry(obj)
         return found
+
+
+Places = list[tuple["RelationInfo", Any]]
+
+
+def _places(unit: UnitOfWork, entry: Entry) -> Places:
+    """Return where an object shows: the objects on the other side of its relations, as far as the session has them."""
+    obj = entry.obj
+    found: Places = []
+    for relation in type(obj).__mapper__.all_relations():
+        if relation.back is None:
+            continue
+        if relation.secondary is not None:
+            if entry.inserted or relation.key in entry.values:
+                found += [(relation, other) for other in obj.__dict__.get(relation.key, ())]
+        elif relation.outgoing:
+            owner = _owner(unit, obj, relation)
+            if owner is not None:
+                found.append((relation, owner))
+    return found
+
+
+def _owner(unit: UnitOfWork, obj: Any, relation: RelationInfo) -> Any:
+    owner = relation.loaded(obj)
+    if owner is not UNSET:
+        return owner
+    key = relation.key_from(obj)
+    return None if key is None or not relation.to_primary_key else unit.identity.get(relation.target, key)
+
+
+def _regroup(unit: UnitOfWork, entry: Entry, former: Places) -> None:
+    """Show a restored object on the other side of its relations again, and no longer where it was meanwhile."""
+    obj = entry.obj
+    is_there = obj._state is not TRANSIENT
+    places = _places(unit, entry) if is_there else []
+    kept = {(id(relation), id(other)) for relation, other in places}
+    for relation, other in former:
+        if (id(relation), id(other)) not in kept and (is_there or other._state is not TRANSIENT):
+            relation.back.hide(other, obj)
+    for relation, other in places:
+        relation.back.show(other, obj)
 
 
 def _restore(unit: UnitOfWork, entry: Entry) -> None:
