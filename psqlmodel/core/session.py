@@ -133,9 +133,7 @@ class Session(SessionBase[Engine]):
         """
         return Nested(self._run, self._workspace, name)
 
-    def refresh(
-        self, model: Any, attributes: Iterable[str] | None = None, *, keep_changes: bool = False
-    ) -> None:
+    def refresh(self, model: Any, attributes: Iterable[str] | None = None, *, keep_changes: bool = False) -> None:
         """Reload an object from the database, discarding its local changes.
 
         `attributes` limits it to some columns or relations. Raises `StaleObjectError` if the row is gone.

@@ -18,6 +18,7 @@ from psqlmodel.model.mapper import Mapper, registry
 from psqlmodel.model.naming import did_you_mean
 from psqlmodel.model.relations import RelationInfo
 from psqlmodel.model.state import TRANSIENT, UNSET, Clean, Instance, State, missing, raw_name, set_state
+from psqlmodel.model.versions import guard
 from psqlmodel.query.expression import TableSource
 
 M = TypeVar("M", bound="PSQLModel")
@@ -235,11 +236,14 @@ def table(
     constraints: Iterable[Constraint] = (),
     indexes: Iterable[Index] = (),
     comment: str | None = None,
+    optimistic: str | None = None,
 ) -> Callable[[type[M]], type[M]]:
     """Map a class to the table `name`.
 
     Parameters: `schema` is the table's schema (by default what the connection's search path finds); `constraints` are
-    `Unique`, `Check`, `ForeignKey`, `Exclude`; `indexes` are `Index`; `comment` is the table's comment.
+    `Unique`, `Check`, `ForeignKey`, `Exclude`; `indexes` are `Index`; `comment` is the table's comment;
+    `optimistic="xmin"` refuses to write over a row that someone else changed, without a column for it: PostgreSQL's own
+    `xmin` is the version, and a read-only attribute.
     Raises `MappingError` where the class can't be mapped as it is written.
 
         @table("users", indexes=[Index("name")])
@@ -253,6 +257,7 @@ def table(
             raise MappingError(f"@table({name!r}): {cls.__name__} must have PSQLModel as its base")
         source = TableSource(name, schema)
         attributes, declared, relations = make_attributes(cls, source)
+        guard(cls.__name__, source, attributes, optimistic)
         mapper = Mapper(cls, source, attributes, declared, tuple(constraints), tuple(indexes), comment)
         for key, relation in relations.items():
             mapper.relations[key] = RelationInfo(mapper, key, relation)

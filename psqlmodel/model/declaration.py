@@ -13,6 +13,7 @@ from psqlmodel.errors import MappingError, PSQLModelError
 from psqlmodel.model.fields import Column, FieldAnnotation, Relation
 from psqlmodel.model.resolution import read_annotation
 from psqlmodel.model.state import UNSET
+from psqlmodel.model.versions import as_version
 from psqlmodel.query.expression import TableSource
 from psqlmodel.types import PgType, from_annotation, varchar
 
@@ -165,7 +166,7 @@ def _bound(cls: type, key: str, field: Field, source: TableSource) -> Column[Any
         pg_type = varchar(declared.max_len)
     nullable = declared.nullable if declared.nullable is not None else optional
     bound: Column[Any] = declared.bind(source, key, pg_type, nullable=nullable and not declared.primary_key)
-    return bound
+    return as_version(cls.__name__, bound) if bound.version else bound
 
 
 def _infer(cls: type, key: str, annotation: Any) -> PgType[Any]:

@@ -56,6 +56,7 @@ class Mapper:
         )
         self.mutable = frozenset(key for key, column in attributes.items() if column.pg_type.mutable)
         self.defaults = tuple(c for c in self.columns if c.has_default())
+        self.version = next((c for c in self.columns if c.version), None)  # see versions.py
         self.relations: dict[str, RelationInfo] = {}
         self.hidden: dict[str, RelationInfo] = {}
         self._link_tables: frozenset[str] | None = None

@@ -15,6 +15,7 @@ from psqlmodel.model.constraints import Check, Exclude, ForeignKey, Index, Uniqu
 from psqlmodel.model.fields import Column
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.relations import RelationInfo
+from psqlmodel.model.versions import is_system
 from psqlmodel.query.quoting import quote
 from psqlmodel.schema.description import (
     CheckInfo,
@@ -89,7 +90,7 @@ class _Models:
         return TableInfo(
             name=mapper.table,
             schema=mapper.schema,
-            columns=tuple(self.column(mapper, column) for column in mapper.columns),
+            columns=tuple(self.column(mapper, column) for column in mapper.columns if not is_system(column)),
             primary_key=_primary_key(mapper),
             uniques=_uniques(mapper),
             foreign_keys=tuple(self.foreign_key(mapper, key) for key in mapper.foreign_keys if key.enforced),

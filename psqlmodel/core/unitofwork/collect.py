@@ -112,6 +112,8 @@ def changed_columns(obj: Any) -> tuple[str, ...]:
     for column in mapper.primary_key:
         if column.key in changed and values[column.key] is None:
             raise MissingPrimaryKeyError(f"{mapper.name}.{column.key} is part of the primary key and can't be None")
+    if changed and mapper.version is not None:
+        changed.add(mapper.version.key)
     return tuple(key for key in mapper.keys if key in changed) if changed else ()
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from psqlmodel.core.unitofwork import links, sql
+from psqlmodel.core.unitofwork import links, sql, versioning
 from psqlmodel.core.unitofwork.collect import Changes
 from psqlmodel.core.unitofwork.ordering import Group
 from psqlmodel.core.unitofwork.sending import send
-from psqlmodel.core.unitofwork.updating import in_key_order, key_arrays, stale
+from psqlmodel.core.unitofwork.updating import in_key_order, key_arrays, named_keys, read_versions
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.state import DELETED, State, set_state
 from psqlmodel.steps import Statement, Steps
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 def delete(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
     """Delete the rows of one class, or together those of classes that refer to each other: one statement.
 
-    Raises `StaleObjectError` where a row is not found.
+    Raises `StaleObjectError` where a row is not found, or has another version than its object.
     """
     type_of = workspace.catalog.type_of
     rows_of: dict[Mapper, list[Any]] = {}
@@ -30,14 +29,21 @@ def delete(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
     for mapper in group:
         objects = rows_of[mapper] = in_key_order(mapper, changes.deleted[mapper])
         yield from links.unlink_deleted(workspace, mapper, objects)
-        parts.append((mapper.qualified, sql.named(mapper.primary_key, [type_of(c) for c in mapper.primary_key])))
-        args += key_arrays(mapper, objects, type_of)
-    text = sql.delete(*parts[0]) if len(parts) == 1 else sql.delete_together(parts)
+        yield from read_versions(workspace, mapper, objects)
+        parts.append((mapper.qualified, [*named_keys(mapper, type_of), *versioning.guards(mapper, type_of)]))
+        args += [*key_arrays(mapper, objects, type_of), *versioning.versions(mapper, objects, type_of)]
+    if len(parts) > 1:
+        text = sql.delete_together(parts)
+    else:
+        text = sql.delete(*parts[0]) if group[0].version is None else sql.delete_guarded(*parts[0])
     rows = yield from send(workspace, group[0], rows_of[group[0]], Statement(text, args, purpose="flush"))
-    counts = [rows.count] if len(parts) == 1 else rows.data[0]
-    for (mapper, objects), count in zip(rows_of.items(), counts, strict=True):
-        if count != len(objects):
-            yield from stale(workspace, mapper, objects, "DELETE")
+    if len(parts) == 1 and rows.count == len(objects):
+        return
+    found = rows.data[0] if len(parts) > 1 else [[row[0] for row in rows.data] or [0] * rows.count]
+    for (mapper, objects), ordinals in zip(rows_of.items(), found, strict=True):
+        if len(ordinals) != len(objects):
+            lost = versioning.lost_of(objects, ordinals) or objects
+            raise versioning.stale_error(mapper, "DELETE", lost, len(objects), len(objects) - len(ordinals))
 
 
 def mark_cascaded(workspace: Workspace, mapper: Mapper, deleted: list[Any]) -> None:

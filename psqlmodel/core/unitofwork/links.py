@@ -13,6 +13,7 @@ from psqlmodel.model.constraints import ForeignKey
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.relations import RelationInfo
 from psqlmodel.model.resolution import refers_to, remote_columns
+from psqlmodel.model.versions import is_system
 from psqlmodel.steps import Statement, Steps
 
 if TYPE_CHECKING:
@@ -112,9 +113,11 @@ def keys_to(child: Mapper, parent: Mapper) -> list[KeyTo]:
 def nullify(workspace: Workspace, obj: Any, key: KeyTo) -> None:
     """Show in a loaded object that the database set its foreign key to NULL."""
     values = obj.__dict__
-    workspace.unit.undo.updated(obj, {name: values.get(name) for name in key.local})
-    for name in key.local:
-        values[name] = None
+    version = type(obj).__mapper__.version
+    changed = key.local if version is None or not is_system(version) else (*key.local, str(version.key))
+    workspace.unit.undo.updated(obj, {name: values.get(name) for name in changed})
+    for name in changed:
+        values[name] = None  # a version that is None is read again before the row is written
     for name in key.relations:
         values.pop(name, None)
 

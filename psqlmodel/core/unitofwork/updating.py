@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.transaction import execute
-from psqlmodel.core.unitofwork import insertion, sql
+from psqlmodel.core.unitofwork import insertion, sql, versioning
 from psqlmodel.core.unitofwork.collect import dumped, dumped_column, outgoing, take_keys, value_of
 from psqlmodel.core.unitofwork.sending import send
-from psqlmodel.errors import StaleObjectError
 from psqlmodel.model.fields import Column
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.query.quoting import quote
@@ -22,33 +21,79 @@ if TYPE_CHECKING:
 def update(workspace: Workspace, mapper: Mapper, columns: tuple[str, ...], objects: list[Any]) -> Steps[None]:
     """Write these columns of rows that the database has: one statement.
 
-    Raises `StaleObjectError` where a row is not found.
+    Raises `StaleObjectError` where a row is not found, or has another version than its object.
     """
     relations = outgoing(mapper)
     for obj in objects:
         take_keys(obj, relations)
     objects = in_key_order(mapper, objects)
+    changed = [mapper.attributes[key] for key in columns if mapper.version is None or key != mapper.version.key]
+    yield from _write(workspace, mapper, changed, objects, lambda column, obj: value_of(obj, column.key))
+    _rekey(workspace, mapper, columns, objects)
+
+
+def _write(
+    workspace: Workspace,
+    mapper: Mapper,
+    changed: list[Column[Any]],
+    objects: list[Any],
+    value: Callable[[Column[Any], Any], Any],
+) -> Steps[None]:
+    """Send the UPDATE and receive what the server makes anew: generated columns and the version."""
     type_of = workspace.catalog.type_of
-    changed = [mapper.attributes[key] for key in columns]
+    yield from read_versions(workspace, mapper, objects)
     sets = sql.named(changed, [type_of(column) for column in changed])
-    keys = sql.named(mapper.primary_key, [type_of(column) for column in mapper.primary_key])
-    made = [c for c in mapper.columns if c.generated or c.name in workspace.catalog.generated(mapper)]
-    returning = [quote(column.name) for column in made]
+    keys = [*named_keys(mapper, type_of), *versioning.guards(mapper, type_of)]
+    bump = versioning.bump(mapper)
+    if not sets and not bump:  # only the version is to be checked
+        bump = [f"{keys[0][0]} = t.{keys[0][0]}"]
+    computed = workspace.catalog.generated(mapper)
+    made = [c for c in mapper.columns if c.generated or c.version or c.name in computed]
+    returning = [quote(str(column.name)) for column in made]
+    guarding = versioning.versions(mapper, objects, type_of)
     if len(objects) == 1:
         obj = objects[0]
-        values = [dumped(mapper, c, type_of(c), value_of(obj, c.key)) for c in changed]
-        text = sql.update_one(mapper.qualified, sets, keys, returning)
-        args = [*values, *stored_key(mapper, obj, type_of)]
+        values = [dumped(mapper, c, type_of(c), value(c, obj)) for c in changed]
+        text = sql.update_one(mapper.qualified, sets, keys, returning, bump)
+        args = [*values, *stored_key(mapper, obj, type_of), *_version(mapper, obj, type_of)]
     else:
-        arrays = [dumped_column(mapper, c, type_of(c), [value_of(o, c.key) for o in objects]) for c in changed]
-        text = sql.update_many(mapper.qualified, sets, keys, returning)
-        args = [*arrays, *key_arrays(mapper, objects, type_of)]
+        arrays = [dumped_column(mapper, c, type_of(c), [value(c, o) for o in objects]) for c in changed]
+        text = sql.update_many(mapper.qualified, sets, keys, returning, bump)
+        args = [*arrays, *key_arrays(mapper, objects, type_of), *guarding]
     rows = yield from send(workspace, mapper, objects, Statement(text, args, purpose="flush"))
     if rows.count != len(objects):
-        yield from stale(workspace, mapper, objects, "UPDATE")
+        if guarding:
+            lost = versioning.lost_of(objects, [row[0] for row in rows.data]) if len(objects) > 1 else objects
+            raise versioning.stale_error(mapper, "UPDATE", lost, len(objects))
+        yield from _stale(workspace, mapper, objects)
     if made:
+        for obj in objects:
+            for column in made:
+                versioning.remember(obj, str(column.key))
         insertion.receive(objects, made, rows, len(objects) > 1)
-    _rekey(workspace, mapper, columns, objects)
+
+
+def named_keys(mapper: Mapper, type_of: Any) -> list[sql.TypedColumn]:
+    """Return the primary key by its quoted names, with its types."""
+    return sql.named(mapper.primary_key, [type_of(column) for column in mapper.primary_key])
+
+
+def _version(mapper: Mapper, obj: Any, type_of: Any) -> list[Any]:
+    """Return the version of one object as a wire value: none where there is no version."""
+    version = mapper.version
+    return [] if version is None else [dumped(mapper, version, type_of(version), obj.__dict__[version.key])]
+
+
+def read_versions(workspace: Workspace, mapper: Mapper, objects: list[Any]) -> Steps[None]:
+    """Read the versions of rows that the database itself changed in this transaction (ON DELETE SET NULL)."""
+    version = mapper.version
+    asked = [] if version is None else [obj for obj in objects if obj.__dict__.get(version.key, "") is None]
+    if version is None or not asked:
+        return
+    type_of = workspace.catalog.type_of
+    text = sql.versions(mapper.qualified, named_keys(mapper, type_of), quote(str(version.name)))
+    rows = yield from execute(workspace, Statement(text, key_arrays(mapper, asked, type_of), purpose="flush"))
+    insertion.receive(asked, [version], rows, numbered=True)
 
 
 def in_key_order(mapper: Mapper, objects: Sequence[Any]) -> list[Any]:
@@ -94,32 +139,14 @@ def vacate(
     value: Callable[[Column[Any]], Any],
 ) -> Steps[None]:
     """Give columns of rows a value for the time being, so that others may have theirs; `value` makes one."""
-    type_of = workspace.catalog.type_of
     changed = [mapper.attributes[key] for key in columns]
-    sets = sql.named(changed, [type_of(column) for column in changed])
-    keys = sql.named(mapper.primary_key, [type_of(column) for column in mapper.primary_key])
-    arrays = [dumped_column(mapper, c, type_of(c), [value(c) for _ in objects]) for c in changed]
-    text = sql.update_many(mapper.qualified, sets, keys, ())
-    args = [*arrays, *key_arrays(mapper, objects, type_of)]
-    _ = yield from send(workspace, mapper, objects, Statement(text, args, purpose="flush"))
+    yield from _write(workspace, mapper, changed, in_key_order(mapper, objects), lambda column, _: value(column))
 
 
-def stale(workspace: Workspace, mapper: Mapper, objects: list[Any], operation: str) -> Steps[None]:
+def _stale(workspace: Workspace, mapper: Mapper, objects: list[Any]) -> Steps[None]:
     """Find out which rows were not there, and raise."""
     type_of = workspace.catalog.type_of
-    lost = objects
-    if operation == "UPDATE":
-        keys = sql.named(mapper.primary_key, [type_of(column) for column in mapper.primary_key])
-        statement = Statement(
-            sql.missing_rows(mapper.qualified, keys), key_arrays(mapper, objects, type_of), purpose="flush"
-        )
-        rows = yield from execute(workspace, statement)
-        lost = [objects[row[0] - 1] for row in rows.data] or objects
-    named = ", ".join(f"{mapper.name} {mapper.stored_key_of(obj)!r}" for obj in lost[:5])
-    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
-    which = f"{len(lost)} of {len(objects)} rows" if operation == "UPDATE" else "at least one row"
-    raise StaleObjectError(
-        f"{operation} of {mapper.qualified} did not find {which} ({named}{more}): someone else deleted them or "
-        "changed their keys; refresh or reload the objects and try again",
-        tuple(lost),
-    )
+    text = sql.missing_rows(mapper.qualified, named_keys(mapper, type_of))
+    rows = yield from execute(workspace, Statement(text, key_arrays(mapper, objects, type_of), purpose="flush"))
+    lost = [objects[row[0] - 1] for row in rows.data] or objects
+    raise versioning.stale_error(mapper, "UPDATE", lost, len(objects))
