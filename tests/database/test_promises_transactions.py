@@ -629,7 +629,7 @@ async def test_a_cancelled_statement_throws_the_connection_away(both: Both) -> N
         await session.flush()
         pid = await session.exec_scalar("SELECT pg_backend_pid()")
         task = asyncio.create_task(_sleep(session))
-        while both.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%%'") == 0:
+        while both.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'") == 0:
             await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
