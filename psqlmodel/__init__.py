@@ -4,6 +4,7 @@ from psqlmodel import errors, query, types
 from psqlmodel.core.context import SessionManager
 from psqlmodel.core.engine import AsyncEngine, Engine, create_async_engine, create_engine
 from psqlmodel.core.engine.channel import StatementEvent
+from psqlmodel.core.engine.jobs import PreparedTransaction
 from psqlmodel.core.loading.result import AsyncQueryResult, QueryResult
 from psqlmodel.core.row import Row as ResultRow
 from psqlmodel.core.session import AsyncSession, Session
@@ -27,6 +28,7 @@ __all__ = [
     "Index",
     "PSQLModel",
     "PoolStatus",
+    "PreparedTransaction",
     "QueryResult",
     "Relation",
     "ResultRow",

@@ -6,12 +6,13 @@ the names and parameters of the two classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from inspect import isawaitable
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, overload
 
-from psqlmodel.core import bulk, lifecycle, parallel
+from psqlmodel.core import bulk, lifecycle, locking, parallel, retry
 from psqlmodel.core.context import SessionManager
 from psqlmodel.core.done import Done
 from psqlmodel.core.engine import AsyncEngine
@@ -21,7 +22,7 @@ from psqlmodel.core.loading.reading import Loaded
 from psqlmodel.core.loading.result import PendingQuery, PendingResult
 from psqlmodel.core.row import Row
 from psqlmodel.core.savepoint import AsyncNested
-from psqlmodel.core.shell import Params, SessionBase
+from psqlmodel.core.shell import Lock, Params, SessionBase
 from psqlmodel.core.transaction import rollback as roll_back
 from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.query.statement import Query
@@ -94,6 +95,15 @@ class AsyncSession(SessionBase[AsyncEngine]):
         """Flush and commit; see `Session.commit`."""
         await self._run(lifecycle.commit(self._workspace, self._guard, self._policy))
 
+    async def prepare(self, identifier: str) -> None:
+        """Flush, and prepare the transaction for two-phase commit; see `Session.prepare`."""
+        await self._run(lifecycle.prepare(self._workspace, self._guard, self._policy, identifier))
+
+    async def run(self, work: Callable[[AsyncSession], Awaitable[T]], *, retries: int = 3) -> T:
+        """Run `await work(session)` as a whole transaction of this session, and commit; see `Session.run`."""
+        result: T = await retry.run_within_async(self, work, retries)
+        return result
+
     async def rollback(self) -> None:
         """Roll the transaction back; see `Session.rollback`."""
         await self._run(roll_back(self._workspace))
@@ -112,9 +122,17 @@ class AsyncSession(SessionBase[AsyncEngine]):
 
     # --- querying ---------------------------------------------------------------------------------------------------
 
-    async def get(self, model: type[M], pk: Any) -> M | None:
+    async def get(
+        self,
+        model: type[M],
+        pk: Any,
+        *,
+        lock: Lock | None = None,
+        nowait: bool = False,
+        skip_locked: bool = False,
+    ) -> M | None:
         """Return the object with this primary key, or None; see `Session.get`."""
-        return await self._run(access.get(self._workspace, model, pk))
+        return await self._run(locking.get(self._workspace, model, pk, lock, nowait=nowait, skip_locked=skip_locked))
 
     @overload
     def exec(self, query: Query[T], params: None = None) -> PendingResult[T]: ...
@@ -141,6 +159,21 @@ class AsyncSession(SessionBase[AsyncEngine]):
     def exec_scalar(self, query: Any, params: Any = None) -> PendingQuery[Any]:
         """Return the first value of the first row of a query, or None."""
         return self.exec(query, params).scalar()
+
+    # --- locks ------------------------------------------------------------------------------------------------------
+
+    async def claim(self, model: type[M], count: int = 1, *, where: Any = None, order_by: Any = None) -> list[M]:
+        """Lock rows that no other transaction holds and return their objects; see `Session.claim`."""
+        found: list[M] = await self._run(locking.claim(self._workspace, model, count, where, order_by))
+        return found
+
+    async def lock(self, name: str) -> None:
+        """Wait for the lock of a name, and hold it until the transaction ends; see `Session.lock`."""
+        await self._run(locking.lock_name(self._workspace, name))
+
+    async def try_lock(self, name: str) -> bool:
+        """Take the lock of a name if nobody has it; see `Session.lock`."""
+        return await self._run(locking.try_lock_name(self._workspace, name))
 
     # --- bulk and parallel work -------------------------------------------------------------------------------------
 
@@ -177,3 +210,6 @@ class AsyncSession(SessionBase[AsyncEngine]):
     ) -> None:
         SessionManager.pop(self._token)
         await self._end(lifecycle.leave(self._workspace, self._guard, self._policy, error))
+
+
+AsyncEngine.runner = staticmethod(partial(retry.run_fresh_async, AsyncSession))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psqlmodel.core import transaction
 from psqlmodel.core.unitofwork.flush import flush
-from psqlmodel.errors import DatabaseError, EngineKindError, SessionError, UncommittedChangesWarning
+from psqlmodel.errors import ConfigurationError, DatabaseError, EngineKindError, SessionError, UncommittedChangesWarning
 from psqlmodel.steps import Steps
 
 if TYPE_CHECKING:
@@ -34,6 +34,19 @@ class Policy:
 def commit(workspace: Workspace, guard: Guard, policy: Policy) -> Steps[None]:
     """Flush and commit; an atomic session is closed by it."""
     yield from _commit(workspace)
+    if policy.atomic:
+        yield from close(workspace, guard)
+
+
+def prepare(workspace: Workspace, guard: Guard, policy: Policy, identifier: str) -> Steps[None]:
+    """Flush, and prepare the transaction for its second phase; an atomic session is closed by it."""
+    if not isinstance(identifier, str) or not identifier or "\0" in identifier:
+        raise ConfigurationError(f"prepare takes the transaction's identifier, a text, not {type(identifier).__name__}")
+    transaction.check(workspace)
+    yield from _flush_all(workspace)
+    if not workspace.transaction.begun:
+        raise SessionError("there is nothing to prepare: this transaction has sent no statement")
+    yield from transaction.prepare(workspace, identifier)
     if policy.atomic:
         yield from close(workspace, guard)
 

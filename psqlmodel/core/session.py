@@ -6,12 +6,12 @@ the names and parameters of the two classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, overload
 
-from psqlmodel.core import bulk, lifecycle, parallel
+from psqlmodel.core import bulk, lifecycle, locking, parallel, retry
 from psqlmodel.core.async_session import AsyncSession
 from psqlmodel.core.context import SessionManager
 from psqlmodel.core.engine import Engine
@@ -21,7 +21,7 @@ from psqlmodel.core.loading import access
 from psqlmodel.core.loading.result import QueryResult
 from psqlmodel.core.row import Row
 from psqlmodel.core.savepoint import Nested
-from psqlmodel.core.shell import Params, SessionBase
+from psqlmodel.core.shell import Lock, Params, SessionBase
 from psqlmodel.core.transaction import rollback as roll_back
 from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.core.workspace import Workspace
@@ -119,6 +119,26 @@ class Session(SessionBase[Engine]):
         """
         self._run(lifecycle.commit(self._workspace, self._guard, self._policy))
 
+    def prepare(self, identifier: str) -> None:
+        """Flush, and prepare the transaction for two-phase commit under an identifier that is unique on the server.
+
+        It is durable then, holds its locks, and waits for `engine.commit_prepared(identifier)` or
+        `engine.rollback_prepared(identifier)`, from whatever connection. The objects are as after a commit. Raises
+        `ConfigurationError` where the server takes no prepared transactions.
+        """
+        self._run(lifecycle.prepare(self._workspace, self._guard, self._policy, identifier))
+
+    def run(self, work: Callable[[Session], T], *, retries: int = 3) -> T:
+        """Run `work(session)` as a whole transaction of this session, commit, and return what it returns.
+
+        It runs again as `Engine.run` says; what the session holds is loaded anew before. An error rolls back. Raises
+        `SessionError` where a transaction is open or changes are pending.
+
+            session.run(lambda session: transfer(session, 1, 2))
+        """
+        result: T = retry.run_within(self, work, retries)
+        return result
+
     def rollback(self) -> None:
         """Roll the transaction back; the objects return to what they were when it began."""
         self._run(roll_back(self._workspace))
@@ -149,14 +169,26 @@ class Session(SessionBase[Engine]):
 
     # --- querying ---------------------------------------------------------------------------------------------------
 
-    def get(self, model: type[M], pk: Any) -> M | None:
+    def get(
+        self,
+        model: type[M],
+        pk: Any,
+        *,
+        lock: Lock | None = None,
+        nowait: bool = False,
+        skip_locked: bool = False,
+    ) -> M | None:
         """Return the object with this primary key, or None; one that the session has is returned without a query.
 
-        `pk` is a value, or a tuple or dictionary for a composite key.
+        `pk` is a value, or a tuple or dictionary for a composite key. `lock` locks the row until the transaction ends:
+        "update", "no key update", "share" or "key share"; then a query is always sent and the object takes the fresh
+        values. `nowait` raises `LockNotAvailable` instead of waiting, `skip_locked` gives None.
 
-            user = session.get(User, 1)
+            user = session.get(User, 1, lock="update")
         """
-        found: M | None = self._run(access.get(self._workspace, model, pk))
+        found: M | None = self._run(
+            locking.get(self._workspace, model, pk, lock, nowait=nowait, skip_locked=skip_locked)
+        )
         return found
 
     @overload
@@ -183,6 +215,33 @@ class Session(SessionBase[Engine]):
     def exec_scalar(self, query: Any, params: Any = None) -> Any:
         """Return the first value of the first row of a query, or None."""
         return self.exec(query, params).scalar()
+
+    # --- locks ------------------------------------------------------------------------------------------------------
+
+    def claim(self, model: type[M], count: int = 1, *, where: Any = None, order_by: Any = None) -> list[M]:
+        """Lock up to `count` rows that no other transaction holds and return their objects: jobs of a queue.
+
+        `where` is a condition; `order_by` a column, an ordering or a list of them (default: the primary key). Other
+        workers get other rows until this transaction ends. Raises `QueryError`, `MissingPrimaryKeyError`.
+
+            jobs = session.claim(Job, 10, where=Job.done == False)
+        """
+        found: list[M] = self._run(locking.claim(self._workspace, model, count, where, order_by))
+        return found
+
+    def lock(self, name: str) -> None:
+        """Wait for the lock of a name, and hold it until the transaction ends (an advisory lock).
+
+        It locks nothing but the name: who asks for the same one waits. In SQL it is
+        `pg_advisory_xact_lock(hashtextextended(name, 0))`.
+
+            session.lock("nightly report")
+        """
+        self._run(locking.lock_name(self._workspace, name))
+
+    def try_lock(self, name: str) -> bool:
+        """Take the lock of a name if nobody has it, and tell whether it was to be had; see `lock`."""
+        return self._run(locking.try_lock_name(self._workspace, name))
 
     # --- bulk and parallel work -------------------------------------------------------------------------------------
 
@@ -231,3 +290,6 @@ def _load_now(workspace: Workspace, guard: Guard, channel: SessionChannel, obj: 
         return run(access.load_missing(workspace, obj, key), channel)
     finally:
         guard.leave()
+
+
+Engine.runner = staticmethod(partial(retry.run_fresh, Session))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 from weakref import WeakMethod
 
 from psqlmodel.core import lifecycle
@@ -18,6 +18,7 @@ from psqlmodel.core.workspace import Workspace
 from psqlmodel.steps import Notify
 
 E = TypeVar("E", Engine, AsyncEngine)
+Lock: TypeAlias = Literal["update", "no key update", "share", "key share"]
 Params: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from psqlmodel.core.events import notify
 from psqlmodel.errors import (
     CommitOutcomeUnknown,
+    ConfigurationError,
     ConnectionLost,
     DatabaseError,
     OperationalError,
@@ -20,6 +21,7 @@ from psqlmodel.errors import (
     TransactionAbortedError,
     TransactionRollbackError,
 )
+from psqlmodel.query.quoting import quote_literal
 from psqlmodel.steps import Copy, Release, Rows, Statement, Steps
 
 if TYPE_CHECKING:
@@ -50,13 +52,15 @@ class Transaction:
     of its `savepoints` was set, that an error would lose. `locked`: it holds locks that the program asked for.
     `failure`: the error that ended it, until `rollback()`. `beginning` says how it starts. `resolve_commit`: the
     outcome of a COMMIT whose answer was lost is found out, at the price of one more statement before COMMIT.
+    `commits` counts the transactions that were committed.
     """
 
-    __slots__ = ("beginning", "begun", "failure", "locked", "resolve_commit", "savepoints", "worked")
+    __slots__ = ("beginning", "begun", "commits", "failure", "locked", "resolve_commit", "savepoints", "worked")
 
     def __init__(self, beginning: Beginning, *, resolve_commit: bool = False) -> None:
         self.beginning = beginning
         self.resolve_commit = resolve_commit
+        self.commits = 0
         self.begun = False
         self.worked = False
         self.locked = False
@@ -135,11 +139,42 @@ def commit(workspace: Workspace) -> Steps[None]:
     begun = workspace.transaction.begun
     if begun:
         yield from _commit(workspace)
+        workspace.transaction.commits += 1
         workspace.transaction.end()
         yield Release()
     workspace.unit.committed()
     if begun:
         yield from notify(workspace.events, "after_commit")
+
+
+def prepare(workspace: Workspace, identifier: str) -> Steps[None]:
+    """Send PREPARE TRANSACTION: the transaction leaves the session, and waits on the server for its second phase."""
+    transaction = workspace.transaction
+    transaction.savepoints = []
+    text = f"PREPARE TRANSACTION {quote_literal(identifier)}"
+    try:
+        _ = yield Statement(text, prepare=False, purpose="transaction")
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        yield from fail(workspace, error)
+        if isinstance(error, ConnectionLost):
+            raise CommitOutcomeUnknown(
+                "the connection was lost during PREPARE TRANSACTION: engine.prepared() tells whether it is prepared"
+            ) from error
+        if isinstance(error, DatabaseError) and error.sqlstate == NOT_ENABLED:
+            raise ConfigurationError(TWO_PHASE_ADVICE) from error
+        raise
+    transaction.commits += 1
+    transaction.end()
+    yield Release()
+    workspace.unit.committed()
+
+
+NOT_ENABLED: Final = "55000"  # object_not_in_prerequisite_state
+TWO_PHASE_ADVICE: Final = (
+    "the server takes no prepared transactions: set max_prepared_transactions above 0, and restart it"
+)
 
 
 def _commit(workspace: Workspace) -> Steps[None]:

@@ -63,6 +63,7 @@ _ROWLESS = frozenset(
         "REFRESH",
         "REINDEX",
         "CLUSTER",
+        "PREPARE",
         "DEALLOCATE",
         "CHECKPOINT",
     ]

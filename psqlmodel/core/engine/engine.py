@@ -8,9 +8,9 @@ An engine knows no session; making one connects to nothing, unless `ensure_datab
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, ClassVar, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from psqlmodel import schema
 from psqlmodel.core.beginning import begin_text
@@ -19,6 +19,7 @@ from psqlmodel.core.engine.catalog import Catalog
 from psqlmodel.core.engine.channel import AsyncSessionChannel, Listener, SessionChannel, StatementEvent
 from psqlmodel.core.engine.discovery import find_models
 from psqlmodel.core.engine.dsn import Target, parse_dsn
+from psqlmodel.core.engine.jobs import PreparedTransaction
 from psqlmodel.core.engine.options import Options, read_options
 from psqlmodel.core.events import Events, Handler
 from psqlmodel.core.row import RowList
@@ -28,6 +29,9 @@ from psqlmodel.drivers.slots import PoolStatus
 from psqlmodel.errors import DatabaseError
 from psqlmodel.model.mapper import Mapper, mapper_of, registry
 from psqlmodel.steps import Steps, run, run_async
+
+if TYPE_CHECKING:
+    from psqlmodel.core.session import AsyncSession, Session
 
 __all__ = [
     "AsyncEngine",
@@ -80,7 +84,12 @@ def create_async_engine(dsn: str | None = None, **options: Any) -> AsyncEngine:
 
 
 class _EngineBase:
-    """What both engines are: options, listeners, catalog."""
+    """What both engines are: options, listeners, catalog.
+
+    `runner` runs a function in sessions; set by those who know sessions: an engine does not.
+    """
+
+    runner: ClassVar[Callable[..., Any]]
 
     _awaits: ClassVar[bool] = False
 
@@ -225,6 +234,34 @@ class Engine(_EngineBase):
         begin = begin_text(isolation=isolation, read_only=read_only, deferrable=deferrable)
         return EngineConnection(self, jobs.Job(begin))
 
+    def run(self, work: Callable[[Session], T], *, retries: int = 3, **options: Any) -> T:
+        """Run `work(session)` as a whole transaction and return what it returns.
+
+        Each attempt has a session of its own, made with `options`, which is committed at the end. Where the server
+        rolls the transaction back to let another one pass (`SerializationFailure`, `DeadlockDetected`), it runs
+        again, up to `retries` times, after a short random wait. A COMMIT whose answer is lost is looked up: it is
+        never applied twice. Raises the error of the last attempt, and `CommitOutcomeUnknown`.
+
+            engine.run(lambda session: transfer(session, 1, 2), isolation="SERIALIZABLE")
+        """
+        result: T = self.runner(self, work, retries, options)
+        return result
+
+    def commit_prepared(self, identifier: str) -> None:
+        """Commit a transaction that `session.prepare` prepared, on whatever connection.
+
+        Raises `ProgrammingError` where there is none of this identifier.
+        """
+        self.run_steps(jobs.end_prepared("COMMIT", identifier))
+
+    def rollback_prepared(self, identifier: str) -> None:
+        """Roll a prepared transaction back; see `commit_prepared`."""
+        self.run_steps(jobs.end_prepared("ROLLBACK", identifier))
+
+    def prepared(self) -> list[PreparedTransaction]:
+        """Return the prepared transactions of the database that wait for their second phase, the oldest first."""
+        return self.run_steps(jobs.prepared())
+
     def create_all(self, models: Iterable[type] | None = None) -> None:
         """Create the missing tables of `models` (default: those of the engine, else all that are defined)."""
         self.run_steps(schema.create_all(self._mappers(models)))
@@ -363,6 +400,34 @@ class AsyncEngine(_EngineBase):
         """Return a connection in a transaction; use it in an `async with` block."""
         begin = begin_text(isolation=isolation, read_only=read_only, deferrable=deferrable)
         return AsyncEngineConnection(self, jobs.Job(begin))
+
+    async def run(self, work: Callable[[AsyncSession], Awaitable[T]], *, retries: int = 3, **options: Any) -> T:
+        """Run `work(session)` as a whole transaction and return what it returns.
+
+        Each attempt has a session of its own, made with `options`, which is committed at the end. Where the server
+        rolls the transaction back to let another one pass (`SerializationFailure`, `DeadlockDetected`), it runs
+        again, up to `retries` times, after a short random wait. A COMMIT whose answer is lost is looked up: it is
+        never applied twice. Raises the error of the last attempt, and `CommitOutcomeUnknown`.
+
+            await engine.run(lambda session: transfer(session, 1, 2), isolation="SERIALIZABLE")
+        """
+        result: T = await self.runner(self, work, retries, options)
+        return result
+
+    async def commit_prepared(self, identifier: str) -> None:
+        """Commit a transaction that `session.prepare` prepared, on whatever connection.
+
+        Raises `ProgrammingError` where there is none of this identifier.
+        """
+        await self.run_steps(jobs.end_prepared("COMMIT", identifier))
+
+    async def rollback_prepared(self, identifier: str) -> None:
+        """Roll a prepared transaction back; see `commit_prepared`."""
+        await self.run_steps(jobs.end_prepared("ROLLBACK", identifier))
+
+    async def prepared(self) -> list[PreparedTransaction]:
+        """Return the prepared transactions of the database that wait for their second phase, the oldest first."""
+        return await self.run_steps(jobs.prepared())
 
     async def create_all(self, models: Iterable[type] | None = None) -> None:
         """Create the missing tables of `models` (default: those of the engine, else all that are defined)."""

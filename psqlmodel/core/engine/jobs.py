@@ -6,18 +6,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from psqlmodel.core.engine.dsn import Target
 from psqlmodel.core.row import RowList, rows_of
 from psqlmodel.errors import ConfigurationError, DatabaseError, SessionClosedError
-from psqlmodel.query.quoting import quote
+from psqlmodel.query.quoting import quote, quote_literal
 from psqlmodel.query.raw import translate_params
 from psqlmodel.steps import Release, Request, Rows, Statement, Steps
 
 # Databases that every server has; one of them may be closed to us.
 MAINTENANCE: Final = ("postgres", "template1")
 _EXISTS_ALREADY: Final = ("42P04", "23505")  # another process was faster
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedTransaction:
+    """A transaction that waits for `commit_prepared` or `rollback_prepared`: its identifier, since when, whose."""
+
+    identifier: str
+    prepared_at: datetime
+    owner: str
 
 
 def execute(sql: str, params: Sequence[Any] | Mapping[str, Any] | None, begin: str = "") -> Steps[RowList]:
@@ -57,6 +68,24 @@ class Job:
             _ = yield Statement("ROLLBACK", prepare=False, purpose="transaction")
         except DatabaseError:
             _ = yield Release(discard=True)
+
+
+def end_prepared(verb: str, identifier: str) -> Steps[None]:
+    """Send the second phase of a prepared transaction: `verb` is COMMIT or ROLLBACK."""
+    if not isinstance(identifier, str) or not identifier:
+        raise ConfigurationError(f"the identifier of a prepared transaction is a text, not {type(identifier).__name__}")
+    text = f"{verb} PREPARED {quote_literal(identifier)}"
+    _ = yield Statement(text, prepare=False, purpose="transaction")
+
+
+def prepared() -> Steps[list[PreparedTransaction]]:
+    """Return the transactions of this database that wait for their second phase, the oldest first."""
+    rows = yield Statement(
+        "SELECT gid, prepared, owner::text FROM pg_catalog.pg_prepared_xacts WHERE database = current_database() "
+        "ORDER BY prepared, gid",
+        purpose="transaction",
+    )
+    return [PreparedTransaction(*row) for row in rows.data]
 
 
 def create_database(name: str) -> Steps[None]:

@@ -37,7 +37,7 @@ from psqlmodel.query.nodes import Deferred
 from psqlmodel.query.quoting import quote
 from psqlmodel.query.raw import translate_params
 from psqlmodel.query.rowset import Rowset
-from psqlmodel.query.select import Select
+from psqlmodel.query.select import Select, SelectQuery
 from psqlmodel.query.statement import Query
 from psqlmodel.query.values import bind
 from psqlmodel.steps import Rows, Statement, Steps
@@ -177,6 +177,8 @@ def select(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded
     compiled, rows = yield from fetch(workspace, query)
     if _writes(query):
         workspace.transaction.worked = True
+    if isinstance(query, SelectQuery) and query.locks:
+        workspace.transaction.locked = True
     loaded = load_rows(workspace, compiled, rows)
     if isinstance(query, Rowset) and query.includes:
         yield from _include(workspace, query, loaded)
@@ -376,7 +378,7 @@ def load(workspace: Workspace, objects: Any, *paths: Any) -> Steps[None]:
     for mapper, group in by_class.items():
         columns = [path for path in paths if isinstance(path, ColumnExpression)]
         if columns:
-            yield from _load_columns_of(workspace, mapper, group, [mapper.column(column) for column in columns])
+            yield from reload_columns(workspace, mapper, group, [mapper.column(column) for column in columns])
         yield from include(workspace, mapper, group, [path for path in paths if not isinstance(path, ColumnExpression)])
 
 
@@ -390,7 +392,7 @@ def load_missing(workspace: Workspace, obj: Any, key: str) -> Steps[Any]:
     if relation is not None:
         yield from include(workspace, mapper, objects, [relation])
     else:
-        yield from _load_columns_of(workspace, mapper, objects, [mapper.attributes[key]])
+        yield from reload_columns(workspace, mapper, objects, [mapper.attributes[key]])
     if _lacks(obj, key):
         raise StaleObjectError(f"{mapper.name}.{key} can't be loaded: the row of the object is gone", (obj,))
     return obj.__dict__[key] if key in obj.__dict__ else missing(obj, key)
@@ -413,9 +415,10 @@ def _lacks(obj: Any, key: str) -> bool:
     return key not in obj.__dict__ and raw_name(key) not in obj.__dict__
 
 
-def _load_columns_of(
-    workspace: Workspace, mapper: Mapper, objects: list[Any], columns: list[Column[Any]]
+def reload_columns(
+    workspace: Workspace, mapper: Mapper, objects: list[Any], columns: Sequence[Column[Any]]
 ) -> Steps[None]:
+    """Load columns of objects that the session has, in one query; what the program changed in them stays."""
     wanted = [*mapper.primary_key, *(column for column in columns if not column.primary_key)]
     match = Match(mapper.primary_key, mapper.primary_key)
     query = Select(*wanted).Where(match.condition(distinct_keys(objects, mapper.primary_key)))
