@@ -213,7 +213,7 @@ class Refresher:
         type_ = self.mapper.attributes[key].type
         load = None if type_ is None else type_.load
         was, now = (before, wire) if load is None else (load(before), load(wire))
-        if value != was or type(value) is not type(now):
+        if repr(value) != repr(was) or type(value) is not type(now):  # to Python True equals 1, to JSON it does not
             return
         if isinstance(value, dict):
             value.clear()

@@ -152,6 +152,14 @@ def test_a_value_that_was_handed_out_is_refreshed_in_place_unless_it_was_edited(
     assert thing.numbers is numbers == [3, [4, 5]]
 
 
+def test_an_edit_that_python_calls_equal_is_an_edit() -> None:
+    session = workspace()
+    (thing,) = load_things([(1, None, None, '{"a": 1}', None, None)], session)
+    thing.data["a"] = True
+    load_things([(1, None, None, '{"a": 2}', None, None)], session)
+    assert thing.data["a"] is True
+
+
 def test_json_that_becomes_null_and_comes_back() -> None:
     session = workspace()
     (thing,) = load_things([(1, None, None, '{"a": 1}', None, None)], session)
