@@ -55,9 +55,12 @@ def unlink_deleted(workspace: Workspace, mapper: Mapper, objects: Sequence[Any])
 
 
 def _by_relation(pairs: Iterable[Link]) -> dict[RelationInfo, list[Link]]:
+    """Group pairs by link table: those that were seen from the other side are turned round."""
     found: dict[RelationInfo, list[Link]] = {}
     for pair in pairs:
-        found.setdefault(pair.relation, []).append(pair)
+        back = pair.relation.back
+        seen = Link(back, pair.theirs, pair.ours) if back is not None and back in found else pair
+        found.setdefault(seen.relation, []).append(seen)
     return found
 
 
