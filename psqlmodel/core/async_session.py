@@ -25,6 +25,7 @@ from psqlmodel.core.savepoint import AsyncNested
 from psqlmodel.core.shell import Lock, Params, SessionBase
 from psqlmodel.core.transaction import rollback as roll_back
 from psqlmodel.core.unitofwork.flush import flush
+from psqlmodel.core.verbs.methods import AsyncVerbs
 from psqlmodel.query.statement import Query
 from psqlmodel.steps import Notify, Steps, run_async
 
@@ -32,7 +33,7 @@ T = TypeVar("T")
 M = TypeVar("M")
 
 
-class AsyncSession(SessionBase[AsyncEngine]):
+class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
     """A unit of work on an asynchronous engine: what `Session` is, awaited.
 
     The parameters are those of `Session`. `add` and `delete` register at once and may be awaited or not. An unloaded
@@ -202,7 +203,7 @@ class AsyncSession(SessionBase[AsyncEngine]):
         await self._end(lifecycle.close(self._workspace, self._guard))
 
     async def __aenter__(self) -> Self:
-        self._token = SessionManager.push(self)
+        self._token = self._made_current()
         return self
 
     async def __aexit__(

@@ -70,7 +70,7 @@ def begin_text(*, isolation: str | None = None, read_only: bool = False, deferra
     """
     text = "BEGIN"
     if isolation is not None:
-        level = isolation.upper().replace("_", " ")
+        level = str(isolation).upper().replace("_", " ")
         if level not in ISOLATION_LEVELS:
             raise ConfigurationError(f"isolation={isolation!r} is none of {', '.join(ISOLATION_LEVELS)}")
         text += f" ISOLATION LEVEL {level}"

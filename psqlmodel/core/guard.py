@@ -39,9 +39,13 @@ class Guard:
 
         Raises `SessionClosedError` after it was closed, `ConcurrentUseError` while it is in use.
         """
+        self.check_open()
+        self.enter_to_end()
+
+    def check_open(self) -> None:
+        """Raise `SessionClosedError` after the session was closed."""
         if self.closed:
             raise SessionClosedError(f"the {self.kind} is closed: open another one to go on")
-        self.enter_to_end()
 
     def enter_to_end(self) -> None:
         """Begin to end the session, which is allowed when it is closed already.

@@ -24,6 +24,7 @@ from psqlmodel.core.savepoint import Nested
 from psqlmodel.core.shell import Lock, Params, SessionBase
 from psqlmodel.core.transaction import rollback as roll_back
 from psqlmodel.core.unitofwork.flush import flush
+from psqlmodel.core.verbs.methods import Verbs
 from psqlmodel.core.workspace import Workspace
 from psqlmodel.query.statement import Query
 from psqlmodel.steps import Notify, Steps, run
@@ -34,7 +35,7 @@ T = TypeVar("T")
 M = TypeVar("M")
 
 
-class Session(SessionBase[Engine]):
+class Session(Verbs, SessionBase[Engine]):
     """A unit of work on a synchronous engine.
 
     Parameters:
@@ -273,7 +274,7 @@ class Session(SessionBase[Engine]):
         self._end(lifecycle.close(self._workspace, self._guard))
 
     def __enter__(self) -> Self:
-        self._token = SessionManager.push(self)
+        self._token = self._made_current()
         return self
 
     def __exit__(

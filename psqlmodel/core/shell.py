@@ -9,11 +9,13 @@ from weakref import WeakMethod
 
 from psqlmodel.core import lifecycle
 from psqlmodel.core.beginning import Beginning, begin_text
+from psqlmodel.core.context import SessionManager
 from psqlmodel.core.done import DONE, Done
 from psqlmodel.core.engine import AsyncEngine, Engine
 from psqlmodel.core.events import Events
 from psqlmodel.core.guard import Guard
 from psqlmodel.core.lifecycle import Policy
+from psqlmodel.core.verbs.methods import Books
 from psqlmodel.core.workspace import Workspace
 from psqlmodel.steps import Notify
 
@@ -22,7 +24,7 @@ Lock: TypeAlias = Literal["update", "no key update", "share", "key share"]
 Params: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
 
 
-class SessionBase(Generic[E]):
+class SessionBase(Books, Generic[E]):
     """The ground of `Session` and `AsyncSession`."""
 
     _kind: ClassVar[type]
@@ -90,6 +92,10 @@ class SessionBase(Generic[E]):
         finally:
             self._guard.leave()
         return DONE
+
+    def _made_current(self) -> Any:
+        self._guard.check_open()
+        return SessionManager.push(self)
 
     def __del__(self) -> None:
         lifecycle.abandon(self.__dict__.get("_guard"), self.__dict__.get("_channel"))

@@ -52,15 +52,16 @@ class Transaction:
     of its `savepoints` was set, that an error would lose. `locked`: it holds locks that the program asked for.
     `failure`: the error that ended it, until `rollback()`. `beginning` says how it starts. `resolve_commit`: the
     outcome of a COMMIT whose answer was lost is found out, at the price of one more statement before COMMIT.
-    `commits` counts the transactions that were committed.
+    `commits` counts the transactions that were committed, `sent` the requests that were sent in any.
     """
 
-    __slots__ = ("beginning", "begun", "commits", "failure", "locked", "resolve_commit", "savepoints", "worked")
+    __slots__ = ("beginning", "begun", "commits", "failure", "locked", "resolve_commit", "savepoints", "sent", "worked")
 
     def __init__(self, beginning: Beginning, *, resolve_commit: bool = False) -> None:
         self.beginning = beginning
         self.resolve_commit = resolve_commit
         self.commits = 0
+        self.sent = 0
         self.begun = False
         self.worked = False
         self.locked = False
@@ -84,6 +85,7 @@ def execute(workspace: Workspace, request: Statement | Copy) -> Steps[Rows]:
     transaction = workspace.transaction
     if transaction.savepoints or not transaction.begun:
         check(workspace)
+    transaction.sent += 1
     try:
         if not transaction.begun:
             transaction.begun = True

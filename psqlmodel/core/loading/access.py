@@ -187,6 +187,8 @@ def select(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded
 
 def _execute_text(workspace: Workspace, text: str, params: Any) -> Steps[Loaded[Any]]:
     sql, args = translate_params(text, params)
+    if not sql.strip():
+        raise QueryError("the SQL text is empty")
     if workspace.autoflush:
         yield from flush(workspace)
     rows = yield from execute(workspace, Statement(sql, args, purpose="raw"))

@@ -15,6 +15,7 @@ from psqlmodel.core.unitofwork.collect import Changes, collect, validate
 from psqlmodel.core.unitofwork.ordering import parents_first
 from psqlmodel.core.unitofwork.orphans import settle_orphans
 from psqlmodel.core.unitofwork.takeover import Takeovers, find_takeovers, placeholder
+from psqlmodel.errors import PSQLModelError
 from psqlmodel.model.state import Raw, raw_name
 from psqlmodel.steps import Steps
 
@@ -40,12 +41,16 @@ def flush(workspace: Workspace) -> Steps[None]:
     changes = collect(unit)
     validate(changes, catalog.type_of)
     _remember(workspace, changes)
+    before = workspace.transaction.sent
     try:
         yield from _write(workspace, changes)
     except GeneratorExit:
         raise
     except BaseException as error:
-        yield from fail(workspace, error)
+        if isinstance(error, PSQLModelError) and workspace.transaction.sent == before:
+            unit.undo.forget_inserted(changes.new)  # refused by ourselves: all is as it was, and can be put right
+        else:
+            yield from fail(workspace, error)
         raise
     _settle(workspace, changes)
     yield from notify_of_flush(workspace, "after_flush")

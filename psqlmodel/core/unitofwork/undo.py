@@ -6,7 +6,7 @@ of an object stands: that is its value from before the frame began.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.model.state import TRANSIENT, UNSET, set_state
@@ -41,6 +41,13 @@ class UndoLog:
         keys = type(obj).__mapper__.attributes.keys()
         entry.values = {key: value for key, value in obj.__dict__.items() if key in keys}
 
+    def forget_inserted(self, new: Mapping[Any, Iterable[Any]]) -> None:
+        """Forget new objects, by class, whose rows were not made after all."""
+        frame = self._frames[-1]
+        for obj in (obj for objects in new.values() for obj in objects):
+            if not frame[id(obj)].deleted:
+                del frame[id(obj)]
+
     def updated(self, obj: Any, original: dict[str, Any]) -> None:
         """Remember the original values of an object whose changes are about to be written."""
         entry = self._entry(obj)
@@ -57,6 +64,11 @@ class UndoLog:
     def deleted_objects(self) -> Iterable[Any]:
         """Give the objects whose rows the transaction deleted."""
         return [entry.obj for frame in self._frames for entry in frame.values() if entry.deleted]
+
+    def forget(self, obj: Any) -> None:
+        """Forget an object that leaves the session: a rollback does not concern it."""
+        for frame in self._frames:
+            frame.pop(id(obj), None)
 
     def clear(self) -> None:
         """Forget everything: the transaction has ended."""

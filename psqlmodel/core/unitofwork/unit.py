@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from psqlmodel.core.unitofwork.collect import changed_columns, with_key
@@ -115,6 +115,8 @@ class UnitOfWork:
 
     def add_all(self, objects: Iterable[Any]) -> None:
         """Register several objects as `add` does; all or none."""
+        if isinstance(objects, str | Mapping) or not isinstance(objects, Iterable):
+            raise NotMappedError(f"add_all takes a list of objects, not {type(objects).__name__}; add takes one object")
         reached = list(_reachable([_checked(obj) for obj in objects]))
         for each in reached:
             self._check_addable(each)
@@ -182,8 +184,13 @@ class UnitOfWork:
         self.deleted.clear()
 
     def close(self) -> None:
-        """Let all objects go: they stay readable, and remember changes that were not flushed."""
+        """Let all objects go for good."""
         self.closed = True
+        self.let_go()
+        self.load_now = None
+
+    def let_go(self) -> None:
+        """Let all objects go: they stay readable, and remember changes that were not flushed."""
         for obj in [*self.tracked.values(), *self.deleted.values()]:
             obj._state.unit = None
             obj._state.status = DETACHED
@@ -198,7 +205,6 @@ class UnitOfWork:
             clean.unit = None
         self._clean.clear()
         self._batches.clear()
-        self.load_now = None
 
     # --- bookkeeping ------------------------------------------------------------------------------------------------
 
