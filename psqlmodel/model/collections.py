@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
-from psqlmodel.model.state import Raw
+from psqlmodel.model.state import TRANSIENT, Raw
 
 if TYPE_CHECKING:
     from psqlmodel.model.base import PSQLModel
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 class RelationList(list[Any]):
     """A list of related objects whose changes reach the other side at once and the database at the next flush."""
 
-    __slots__ = ("owner", "relation")
+    __slots__ = ("_ids", "owner", "relation")
 
     def __init__(self, relation: RelationInfo, owner: PSQLModel, items: Iterable[Any]) -> None:
         super().__init__(items)
         self.relation = relation
         self.owner = owner
+        self._ids: set[int] | None = None  # of its objects; made at the first change
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (list, (list(self),))
@@ -29,35 +30,50 @@ class RelationList(list[Any]):
 
     def remember(self) -> None:
         """Keep the content from before the first change, for the flush and for rollback."""
-        self.owner._state.before_change(self.owner, self.relation.key, Raw(list(self)))
+        state, key = self.owner._state, self.relation.key
+        if state is not TRANSIENT and key not in state.original:
+            state.before_change(self.owner, key, Raw(list(self)))
 
     def add_silently(self, item: Any) -> None:
         """Add an item whose link is already made."""
-        if not any(known is item for known in self):
+        if id(item) not in self._known():
             self.remember()
             list.append(self, item)
+            self._known().add(id(item))
 
     def drop_silently(self, item: Any) -> None:
         """Remove an item whose link is already undone."""
-        for index, known in enumerate(self):
-            if known is item:
-                self.remember()
-                list.__delitem__(self, index)
-                return
+        if id(item) in self._known():
+            self.remember()
+            list.__delitem__(self, next(index for index, known in enumerate(self) if known is item))
+            self._known().discard(id(item))
 
     def replace_loaded(self, items: Iterable[Any]) -> None:
         """Take over what a query loaded."""
         list.__setitem__(self, slice(None), list(items))
+        self._ids = None
+
+    def _known(self) -> set[int]:
+        if self._ids is None:
+            self._ids = set(map(id, self))
+        return self._ids
 
     # --- what the program does ------------------------------------------------------------------------------------
 
     def append(self, item: Any) -> None:
-        """Add an object at the end."""
-        self[len(self) :] = (item,)
+        """Add an object at the end; one that is in the list already stays where it is."""
+        self.relation.check(item)
+        if id(item) not in self._known():
+            self.add_silently(item)
+            self._link(item)
 
     def extend(self, items: Iterable[Any]) -> None:
-        """Add objects at the end."""
-        self[len(self) :] = items
+        """Add objects at the end, all or none."""
+        coming = list(items)
+        for item in coming:
+            self.relation.check(item)
+        for item in coming:
+            self.append(item)
 
     def insert(self, index: SupportsIndex, item: Any) -> None:
         """Add an object before position `index`."""
@@ -86,6 +102,11 @@ class RelationList(list[Any]):
         self[:] = ()
 
     def __delitem__(self, index: SupportsIndex | slice) -> None:
+        if not isinstance(index, slice):
+            item = self[index]
+            self.drop_silently(item)
+            self._unlink(item)
+            return
         kept = list(self)
         del kept[index]
         self._become(kept)
@@ -108,6 +129,7 @@ class RelationList(list[Any]):
             self.relation.check(item)
         self.remember()
         list.__setitem__(self, slice(None), list(after.values()))
+        self._ids = set(after)
         for item in going:
             self._unlink(item)
         for item in coming:

@@ -82,8 +82,17 @@ class RelationInfo(RelationPath):
         return value
 
     def wrap(self, obj: PSQLModel, loaded: Any) -> Any:
-        """Turn what a loader attached into what the program gets."""
-        return RelationList(self, obj, loaded) if self.many else loaded
+        """Turn what a loader attached into what the program gets; its objects lead back to `obj`."""
+        if not self.many:
+            return loaded
+        back = self.back
+        if back is not None and back.outgoing and back.key in back.mapper.relations:
+            key = tuple(obj.__dict__.get(column.key) for column in self.local)
+            for item in loaded:
+                values = item.__dict__
+                if back.key not in values and tuple(values.get(column.key) for column in self.remote) == key:
+                    values[back.key] = obj
+        return RelationList(self, obj, loaded)
 
     def from_identity(self, obj: PSQLModel) -> Any:
         """Answer a to-one relation without a query: no key, or the object is in the session; else UNSET."""

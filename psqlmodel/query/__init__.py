@@ -143,6 +143,5 @@ __all__ = [
     "Upper",
     "Value",
     "With",
-    "compile",
     "quote",
 ]
