@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, StrEnum
 from ipaddress import IPv4Network
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,7 @@ class Kind(Enum):
     wheels = "ro-ro"
 
 
-class Crane(str, Enum):
+class Crane(StrEnum):
     idle = "idle"
     busy = 'it\'s "busy"'
     broken = "broken"
@@ -171,7 +171,7 @@ class TideOther(_TideReading):
     pass
 
 
-# --- views ---------------------------------------------------------------------------------------------------------------
+# --- views ------------------------------------------------------------
 
 
 @table("busy_port", schema="harbour")

@@ -216,7 +216,7 @@ MONTHS: list[type[PSQLModel]] = [
 ]
 
 
-# --- views ---------------------------------------------------------------------------------------------------------------
+# --- views ------------------------------------------------------------
 
 
 @table("actor_info")
@@ -383,7 +383,9 @@ def new_objects() -> list[PSQLModel]:
             username=f"rudolf{number}",
             picture=bytes(range(256)),
         )
-        customer = Customer(first_name="Antoinette", last_name=f"Mauban {number}", store=store, address=address, active=1)
+        customer = Customer(
+            first_name="Antoinette", last_name=f"Mauban {number}", store=store, address=address, active=1
+        )
         language = Language(name=f"Ruritanian{number:10}")  # a char(20) is filled with spaces
         film = Film(
             title=f"The Prisoner of Zenda {number}",
@@ -421,6 +423,7 @@ EDITS: dict[type[PSQLModel], tuple[str, object]] = {
     Language: ("name", "twenty letters, full"),
     Film: ("special_features", []),
     FilmActor: ("last_update", datetime(2001, 1, 1, tzinfo=UTC)),
+    FilmCategory: ("last_update", datetime(2001, 1, 1, tzinfo=UTC)),
     Country: ("country", "\U0001f3f0"),
     City: ("city", ""),
     Address: ("address2", "$1"),

@@ -50,7 +50,7 @@ def pagila(open_sample: Callable[[Any], Both]) -> Both:
     return open_sample(PAGILA)
 
 
-# --- the database's types win ----------------------------------------------------------------------------------------
+# --- the database's types win -----------------------------------------------------------------------------------------
 
 CONDITIONS = [
     (Film.rating == Rating.cautioned, "rating = 'PG-13'"),
@@ -75,7 +75,7 @@ CONDITIONS = [
 async def test_conditions(pagila: Both, condition: Any, sql: str):
     async with pagila.session() as session:
         found = await session.exec(Select(Film.film_id).Where(condition).OrderBy(Film.film_id)).scalars()
-    wanted = pagila.column(f"SELECT film_id FROM film WHERE {sql} ORDER BY 1".replace("%", "%"))
+    wanted = pagila.column(f"SELECT film_id FROM film WHERE {sql} ORDER BY 1")
     assert found == wanted
 
 
@@ -99,7 +99,7 @@ async def test_aggregates_over_a_join(pagila: Both):
     wanted = pagila.sql(
         "SELECT rating::text, count(*), sum(amount) FROM film JOIN inventory USING (film_id) "
         "JOIN rental USING (inventory_id) JOIN payment USING (rental_id) WHERE payment_date < '2022-03-01 00:00+00' "
-        "GROUP BY rating ORDER BY rating"
+        "GROUP BY rating ORDER BY film.rating"
     )
     async with pagila.session() as session:
         rows = list(await session.exec(query))
@@ -213,14 +213,14 @@ async def test_a_store_and_its_manager_need_each_other(pagila: Both):
         store.manager = staff
         await session.flush()
         rows = await session.exec("SELECT manager_staff_id FROM store WHERE store_id = %s", [store.store_id])
-        assert rows.scalar() == staff.staff_id if pagila.is_sync else await rows.scalar() == staff.staff_id
+        assert [row.manager_staff_id for row in rows] == [staff.staff_id]
         session.delete(store)
         session.delete(staff)
         await session.flush()
         await session.rollback()
 
 
-# --- partitions --------------------------------------------------------------------------------------------------------
+# --- partitions -------------------------------------------------------------------------------------------------------
 
 
 async def test_a_payment_moves_to_another_partition(pagila: Both):
@@ -251,7 +251,7 @@ async def test_a_payment_without_a_partition_is_refused(pagila: Both):
         assert await session.get(Customer, 1) is not None
 
 
-# --- triggers ----------------------------------------------------------------------------------------------------------
+# --- triggers ---------------------------------------------------------------------------------------------------------
 
 
 async def test_what_a_trigger_writes_is_there_after_refresh(pagila: Both):
@@ -266,7 +266,7 @@ async def test_what_a_trigger_writes_is_there_after_refresh(pagila: Both):
         assert film.title == "ACADEMY DINOSAUR"
 
 
-# --- views -------------------------------------------------------------------------------------------------------------
+# --- views ------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_view_is_queried_and_joined(pagila: Both):
@@ -310,24 +310,20 @@ async def test_a_view_is_not_written(pagila: Both):
             await session.flush()
         await session.rollback()
         row = await session.exec(Select(FilmListed).Limit(1)).one()
-        with pytest.raises(MissingPrimaryKeyError, match="FilmListed"):
-            row.title = "Something Else"
+        row.title = "Something Else"
+        with pytest.raises(MissingPrimaryKeyError, match="FilmListed has no primary key"):
             await session.flush()
         await session.rollback()
         row = await session.exec(Select(FilmListed).Limit(1)).one()
-        with pytest.raises(MissingPrimaryKeyError, match="FilmListed"):
+        with pytest.raises(MissingPrimaryKeyError, match="FilmListed has no primary key"):
             session.delete(row)
-            await session.flush()
-        await session.rollback()
         assert await session.get(Customer, 1) is not None
 
 
 async def test_a_row_that_somebody_else_deleted_is_stale(pagila: Both):
     async with pagila.session() as session:
         link = await session.exec(Select(FilmActor).Limit(1)).one()
-        await session.exec(
-            "DELETE FROM film_actor WHERE actor_id = %s AND film_id = %s", [link.actor_id, link.film_id]
-        )
+        await session.exec("DELETE FROM film_actor WHERE actor_id = %s AND film_id = %s", [link.actor_id, link.film_id])
         link.last_update = datetime(2001, 1, 1, tzinfo=UTC)
         with pytest.raises(StaleObjectError, match="FilmActor"):
             await session.flush()

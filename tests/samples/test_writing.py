@@ -1,4 +1,4 @@
-"""Every table is written: rows come, change and go in a flush, in bulk, and are what the server then says; rolled back."""
+"""Every table is written: rows come, change and go, by flush and in bulk, and are what the server then says."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ async def test_a_unit_of_work_over_all_tables(sample: Sample, both: Both):
         session.add_all(made)
         await session.flush()
         inserted = _written(both, "INSERT")
-        # A row at a time where a trigger makes the keys.
-        by_trigger = {'"harbour"."notice"': 2}
-        assert inserted == {_table(model): by_trigger.get(_table(model), 1) for model in sample.tables}
+        # A row at a time where a trigger makes the keys; the managers before those who report to them.
+        twice = {'"harbour"."notice"', '"employee"'}
+        assert inserted == {table: 2 if table in twice else 1 for table in map(_table, sample.tables)}
         grown = {model: count - before[model] for model, count in (await _counts(session, sample)).items()}
         assert grown == {model: sample.growth.get(model, 2) for model in sample.tables}
         await _agree(session, made)
@@ -94,10 +94,8 @@ async def _agree(session: Any, objects: list[Any]) -> None:
         assert repr(fresh) == repr(said)
 
 
-@pytest.mark.parametrize(("sample", "model"), EVERY)
+@pytest.mark.parametrize(("sample", "model"), [case for case in EVERY if case.values[1] in case.values[0].edits])
 async def test_all_rows_changed_at_once(sample: Sample, model: Any, both: Both):
-    if model not in sample.edits:
-        pytest.skip("a table of keys alone")
     key, value = sample.edits[model]
     async with both.session() as session:
         await session.exec("SET LOCAL session_replication_role = replica")
