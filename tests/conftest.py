@@ -21,7 +21,7 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """A running PostgreSQL, empty; one for each pytest worker."""
-    with Server(options={"max_connections": "200"}) as running:
+    with Server(options={"max_connections": "200", "max_prepared_transactions": "20"}) as running:
         yield running
 
 

@@ -19,6 +19,7 @@ from psqlmodel.core.loading.access import reload_columns
 from psqlmodel.core.loading.include import include
 from psqlmodel.errors import ConfigurationError, SessionError, TransactionAbortedError
 from psqlmodel.errors import TransactionRollbackError as RolledBack
+from psqlmodel.model.state import UNSET
 from psqlmodel.steps import Steps
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def run_within(session: Session, work: Callable[[Any], Any], retries: int) -> An
     with _whole_transaction(session) as before:
         while True:
             try:
+                session._run(_reload(session._workspace))
                 result = work(session)
                 session.commit()
                 return result
@@ -120,7 +122,6 @@ def run_within(session: Session, work: Callable[[Any], Any], retries: int) -> An
                 if pause is None:
                     raise
             time.sleep(pause)
-            session._run(_reload(session._workspace))
 
 
 async def run_within_async(session: AsyncSession, work: Callable[[Any], Any], retries: int) -> Any:
@@ -129,6 +130,7 @@ async def run_within_async(session: AsyncSession, work: Callable[[Any], Any], re
     with _whole_transaction(session) as before:
         while True:
             try:
+                await session._run(_reload(session._workspace))
                 result = await _awaited(work(session))
                 await session.commit()
                 return result
@@ -139,7 +141,6 @@ async def run_within_async(session: AsyncSession, work: Callable[[Any], Any], re
                 if pause is None:
                     raise
             await asyncio.sleep(pause)
-            await session._run(_reload(session._workspace))
 
 
 @contextmanager
@@ -157,13 +158,13 @@ def _whole_transaction(session: Session | AsyncSession) -> Iterator[int]:
 
 
 def _reload(workspace: Workspace) -> Steps[None]:
-    """Load anew what the session holds, in the transaction of the next attempt, which must not see old values."""
+    """Load anew what the session holds, in the transaction of the attempt: it must not work with values from before."""
     for mapper in list(workspace.identity.mappers()):
         objects = list(workspace.identity.objects(mapper))
         if objects:
             yield from reload_columns(workspace, mapper, objects, mapper.columns)
         for relation in mapper.relations.values():
-            holders = [obj for obj in objects if relation.key in obj.__dict__]
+            holders = [obj for obj in objects if relation.loaded(obj) is not UNSET]
             if holders:
                 yield from include(workspace, mapper, holders, [relation])
 

@@ -6,6 +6,7 @@ methods are awaited (`Awaited`). What the two sessions do differently is tested 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -74,6 +75,17 @@ class Both:
             return AsyncSession(self.engine, **options)
         return Awaited(Session(self.engine, **options))
 
+    async def run(self, work: Callable[[Any], Any], **options: Any) -> Any:
+        """Run a coroutine function of a session by `engine.run`."""
+        if isinstance(self.engine, AsyncEngine):
+            return await self.engine.run(work, **options)
+        return self.engine.run(at_once(work), **options)
+
+    async def on_engine(self, method: str, *args: Any) -> Any:
+        """Call a method of the engine, awaited where it must be."""
+        result = getattr(self.engine, method)(*args)
+        return await result if inspect.isawaitable(result) else result
+
     def sql(self, text: str, *params: Any) -> Any:
         """Execute SQL beside the session, on a connection of its own, committed at once."""
         return self._sql.execute(text, list(params) or None)
@@ -114,9 +126,22 @@ class Awaited:
             return lambda *args, **options: AwaitedResult(found(*args, **options))
         if name == "begin_nested":
             return lambda *args: Block(found(*args))
-        if not callable(found) or name in ("no_autoflush", "engine"):
+        if not callable(found) or name in ("no_autoflush", "engine", "on"):
             return found
         return _later(found)
+
+
+def at_once(work: Callable[[Any], Any]) -> Callable[[Session], Any]:
+    """Return a coroutine function of an awaited session as a plain function of the session: nothing in it waits."""
+
+    def plain(session: Session) -> Any:
+        try:
+            work(Awaited(session)).send(None)
+        except StopIteration as stop:
+            return stop.value
+        raise AssertionError("it waited for something else than the session")
+
+    return plain
 
 
 class Now:
