@@ -67,8 +67,9 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
         finally:
             self._guard.leave()
 
-    async def _end(self, steps: Steps[None]) -> None:
-        self._guard.enter_to_end()
+    async def _end(self, steps: Steps[None], error: BaseException | None = None) -> None:
+        if self._seized(error):
+            return
         try:
             await run_async(steps, self._channel)
         finally:
@@ -210,7 +211,7 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         SessionManager.pop(self._token)
-        await self._end(lifecycle.leave(self._workspace, self._guard, self._policy, error))
+        await self._end(lifecycle.leave(self._workspace, self._guard, self._policy, error), error)
 
 
 AsyncEngine.runner = staticmethod(partial(retry.run_fresh_async, AsyncSession))

@@ -77,8 +77,9 @@ class Session(Verbs, SessionBase[Engine]):
         finally:
             self._guard.leave()
 
-    def _end(self, steps: Steps[None]) -> None:
-        self._guard.enter_to_end()
+    def _end(self, steps: Steps[None], error: BaseException | None = None) -> None:
+        if self._seized(error):
+            return
         try:
             run(steps, self._channel)
         finally:
@@ -132,8 +133,8 @@ class Session(Verbs, SessionBase[Engine]):
     def run(self, work: Callable[[Session], T], *, retries: int = 3) -> T:
         """Run `work(session)` as a whole transaction of this session, commit, and return what it returns.
 
-        It runs again as `Engine.run` says; what the session holds is loaded anew before. An error rolls back. Raises
-        `SessionError` where a transaction is open or changes are pending.
+        It runs again as `Engine.run` says; before each attempt, what the session holds is loaded anew. An error rolls
+        back. Raises `SessionError` where a transaction is open or changes are pending.
 
             session.run(lambda session: transfer(session, 1, 2))
         """
@@ -281,7 +282,7 @@ class Session(Verbs, SessionBase[Engine]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         SessionManager.pop(self._token)
-        self._end(lifecycle.leave(self._workspace, self._guard, self._policy, error))
+        self._end(lifecycle.leave(self._workspace, self._guard, self._policy, error), error)
 
 
 def _load_now(workspace: Workspace, guard: Guard, channel: SessionChannel, obj: Any, key: str) -> Any:

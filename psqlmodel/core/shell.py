@@ -17,6 +17,7 @@ from psqlmodel.core.guard import Guard
 from psqlmodel.core.lifecycle import Policy
 from psqlmodel.core.verbs.methods import Books
 from psqlmodel.core.workspace import Workspace
+from psqlmodel.errors import ConcurrentUseError
 from psqlmodel.steps import Notify
 
 E = TypeVar("E", Engine, AsyncEngine)
@@ -96,6 +97,17 @@ class SessionBase(Books, Generic[E]):
     def _made_current(self) -> Any:
         self._guard.check_open()
         return SessionManager.push(self)
+
+    def _seized(self, error: BaseException | None) -> bool:
+        """Begin to end the session; where another thread or task still uses it, close it under that one instead."""
+        try:
+            self._guard.enter_to_end()
+        except ConcurrentUseError:
+            lifecycle.seize(self._workspace, self._guard, self._channel)
+            if error is None:
+                raise
+            return True
+        return False
 
     def __del__(self) -> None:
         lifecycle.abandon(self.__dict__.get("_guard"), self.__dict__.get("_channel"))

@@ -8,11 +8,12 @@ import pytest
 
 from psqlmodel import AsyncSession, Session
 from psqlmodel.core.engine import AsyncEngine, AsyncEngineConnection, Engine, EngineConnection
+from psqlmodel.core.verbs.methods import AsyncVerbs, Books, Verbs
 
 # Entering and leaving a block is spelled differently, and only an asynchronous engine starts later.
 RENAMED = {"__aenter__": "__enter__", "__aexit__": "__exit__"}
 ONLY_ASYNC = {"_select", "start"}
-PAIRS = [(Session, AsyncSession), (Engine, AsyncEngine), (EngineConnection, AsyncEngineConnection)]
+PAIRS = [(Session, AsyncSession), (Verbs, AsyncVerbs), (Engine, AsyncEngine), (EngineConnection, AsyncEngineConnection)]
 
 
 def methods(cls: type) -> dict[str, inspect.Signature]:
@@ -30,7 +31,7 @@ def test_same_names_and_parameters(sync: type, asynchronous: type) -> None:
         assert defaults == [p.default for p in theirs[name].parameters.values()], name
 
 
-@pytest.mark.parametrize("cls", [Session, AsyncSession])
+@pytest.mark.parametrize("cls", [Session, AsyncSession, Verbs, AsyncVerbs, Books])
 def test_public_methods_decide_nothing(cls: type) -> None:
     for name, member in vars(cls).items():
         if not inspect.isfunction(member) or name.startswith("_"):
@@ -48,7 +49,7 @@ def _is_docstring(node: ast.Expr) -> bool:
     return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-@pytest.mark.parametrize("cls", [Session, AsyncSession, Engine, AsyncEngine])
+@pytest.mark.parametrize("cls", [Session, AsyncSession, Engine, AsyncEngine, Verbs, AsyncVerbs, Books])
 def test_public_methods_are_documented(cls: type) -> None:
     missing = [name for name, member in vars(cls).items() if not name.startswith("_") and not inspect.getdoc(member)]
     assert missing == []

@@ -37,7 +37,7 @@ def delete(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
     else:
         text = sql.delete(*parts[0]) if group[0].version is None else sql.delete_guarded(*parts[0])
     rows = yield from send(workspace, group[0], rows_of[group[0]], Statement(text, args, purpose="flush"))
-    if len(parts) == 1 and rows.count == len(objects):
+    if len(parts) == 1 and rows.count == len(rows_of[group[0]]):
         return
     found = rows.data[0] if len(parts) > 1 else [[row[0] for row in rows.data] or [0] * rows.count]
     for (mapper, objects), ordinals in zip(rows_of.items(), found, strict=True):

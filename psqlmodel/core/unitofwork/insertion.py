@@ -41,9 +41,9 @@ def insert(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
     if not objects:
         return
     relations = {mapper: outgoing(mapper) for mapper in group}
-    if _must_be_deferred(objects, relations, changes):
+    if must_be_deferred(objects, relations, changes):
         yield from _open_circle(workspace, objects, changes)
-    for level in _levels(objects, relations, changes):
+    for level in levels(objects, relations, changes):
         batches: dict[tuple[Mapper, tuple[str, ...]], list[Any]] = {}
         for obj in level:
             mapper = type(obj).__mapper__
@@ -54,7 +54,7 @@ def insert(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
         changes.waiting.difference_update(map(id, level))
 
 
-def _levels(objects: list[Any], relations: dict[Mapper, list[RelationInfo]], changes: Changes) -> Iterator[list[Any]]:
+def levels(objects: list[Any], relations: dict[Mapper, list[RelationInfo]], changes: Changes) -> Iterator[list[Any]]:
     """Give the objects in levels, each after those that it refers to; note the keys that must wait."""
     left = objects
     while left:
@@ -69,7 +69,7 @@ def _levels(objects: list[Any], relations: dict[Mapper, list[RelationInfo]], cha
         left = [obj for obj in left if id(obj) not in chosen]
 
 
-def _must_be_deferred(objects: list[Any], relations: dict[Mapper, list[RelationInfo]], changes: Changes) -> bool:
+def must_be_deferred(objects: list[Any], relations: dict[Mapper, list[RelationInfo]], changes: Changes) -> bool:
     """Tell whether rows refer to each other in a circle without a gap, by a key whose check can be put off."""
     if not any(relation.foreign_key.deferrable for found in relations.values() for relation in found):
         return False

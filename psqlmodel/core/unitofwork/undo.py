@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from psqlmodel.model.state import TRANSIENT, UNSET, set_state
 
 if TYPE_CHECKING:
-    from psqlmodel.model.relations import RelationInfo
     from psqlmodel.core.unitofwork.unit import UnitOfWork
+    from psqlmodel.model.relations import RelationInfo
 
 
 class Entry:

@@ -18,14 +18,14 @@ from psqlmodel.model.versions import is_system
 from psqlmodel.query.quoting import quote
 
 
-def bump(mapper: Mapper) -> list[str]:
-    """Return the assignments that make the next version in an UPDATE of `t`."""
+def bump(mapper: Mapper, table: str = "t") -> list[str]:
+    """Return the assignments that make the next version in an UPDATE of `table`."""
     version = mapper.version
     if version is None or is_system(version):
         return []
     name = quote(str(version.name))
     if version.pg_type.python is int:
-        return [f"{name} = t.{name} + 1"]
+        return [f"{name} = {table}.{name} + 1"]
     return [f"{name} = clock_timestamp()"]
 
 

@@ -1,0 +1,69 @@
+"""The SQL of verbs that insert and update at once: one text per table and set of columns. Pure.
+
+Rows travel as one array per column, with their ordinal; what comes back is found by the key that the verb goes by.
+"""
+# ruff: noqa: S608 - every name here is quoted, and values are parameters
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psqlmodel.core.unitofwork.sql import TypedColumn
+
+ORDINAL = '"#"'  # names that no column of a model has
+KIND = '"?"'
+
+
+def given_rows(columns: Sequence[TypedColumn]) -> str:
+    """Return the common table `r` of the given rows: an array per column."""
+    arrays = ", ".join(f"${n}::{type_.transport}[]" for n, (_, type_) in enumerate(columns, 1))
+    fields = ", ".join(f"c{n}" for n in range(1, len(columns) + 1))
+    values = ", ".join(f"d.c{n}{type_.cast} AS {name}" for n, (name, type_) in enumerate(columns, 1))
+    return (
+        f"r AS MATERIALIZED (SELECT {values}, d.{ORDINAL} "
+        f"FROM unnest({arrays}) WITH ORDINALITY AS d({fields}, {ORDINAL}))"
+    )
+
+
+def upsert(
+    table: str, columns: Sequence[TypedColumn], on: Sequence[str], sets: Sequence[str], returning: Sequence[str]
+) -> str:
+    """Return the INSERT … ON CONFLICT DO UPDATE of many rows `t`.
+
+    The result has the columns of `returning`, the ordinal (from 1), and whether the row was inserted.
+    """
+    names = ", ".join(name for name, _ in columns)
+    # A row version that this statement inserted has no xmax; one that it updated was locked by it.
+    return (
+        f"WITH {given_rows(columns)}, i AS (INSERT INTO {table} AS t ({names}) OVERRIDING SYSTEM VALUE "
+        f"SELECT {names} FROM r ORDER BY {ORDINAL} ON CONFLICT ({', '.join(on)}) DO UPDATE SET {', '.join(sets)} "
+        f"RETURNING {listed('t', returning)}, t.xmax = 0 AS {KIND}) "
+        f"SELECT {listed('i', returning)}, r.{ORDINAL}, i.{KIND} FROM i JOIN r ON {equal('i', 'r', on)}"
+    )
+
+
+def insert_missing(table: str, columns: Sequence[TypedColumn], on: Sequence[str], returning: Sequence[str]) -> str:
+    """Return the INSERT of those rows that are not there yet; the result as that of `upsert`, of all rows.
+
+    A row that another transaction inserts meanwhile is not in the result: asked again, the statement finds it. Rows
+    that are there take no key from a sequence.
+    """
+    names = ", ".join(name for name, _ in columns)
+    return (
+        f"WITH {given_rows(columns)}, i AS (INSERT INTO {table} AS t ({names}) OVERRIDING SYSTEM VALUE "
+        f"SELECT {names} FROM r WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {equal('t', 'r', on)}) "
+        f"ORDER BY {ORDINAL} ON CONFLICT ({', '.join(on)}) DO NOTHING RETURNING {listed('t', returning)}) "
+        f"SELECT {listed('i', returning)}, r.{ORDINAL}, true FROM i JOIN r ON {equal('i', 'r', on)} "
+        f"UNION ALL SELECT {listed('t', returning)}, r.{ORDINAL}, false FROM {table} AS t JOIN r "
+        f"ON {equal('t', 'r', on)}"
+    )
+
+
+def listed(table: str, names: Sequence[str]) -> str:
+    """Return the columns of a table as a list."""
+    return ", ".join(f"{table}.{name}" for name in names)
+
+
+def equal(left: str, right: str, names: Sequence[str]) -> str:
+    """Return the condition that two tables agree in these columns."""
+    return " AND ".join(f"{left}.{name} = {right}.{name}" for name in names)
