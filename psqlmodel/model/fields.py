@@ -200,7 +200,7 @@ class Column(ColumnExpression[T]):
             key = next((k for k, c in owner.__mapper__.declared.items() if c is self), None)
             if key is None:
                 return self
-            return getattr(owner, key) if instance is None else instance.__getattr__(key)
+            return owner.__mapper__.attributes[key] if instance is None else instance.__getattr__(key)
 
 
 def type_of_column(column: Column[Any]) -> type[Column[Any]]:
