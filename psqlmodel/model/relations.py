@@ -276,6 +276,11 @@ class RelationInfo(RelationPath):
         elif value is not UNSET:
             list.__setitem__(value, slice(None), [item for item in value if item is not child])
 
+    def unload(self, parent: PSQLModel) -> None:
+        """Forget what this side shows: it is loaded anew when it is asked for."""
+        parent.__dict__.pop(self.key, None)
+        parent.__dict__.pop(raw_name(self.key), None)
+
     def _list_if_loaded(self, parent: PSQLModel) -> RelationList | None:
         values = parent.__dict__
         is_new = parent._state is TRANSIENT or parent._state.status == PENDING

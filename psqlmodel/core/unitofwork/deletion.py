@@ -66,10 +66,11 @@ def mark_cascaded(workspace: Workspace, mapper: Mapper, deleted: list[Any]) -> N
 
 
 def now_deleted(workspace: Workspace, obj: Any) -> None:
-    """Take an object whose row is gone out of the session's books."""
+    """Take an object whose row is gone out of the session's books, and off the lists of others."""
     unit, mapper = workspace.unit, type(obj).__mapper__
     state = State(unit, mapper, DELETED, obj._state.batch)
     unit.undo.deleted(obj, obj._state.original)
     workspace.identity.discard(mapper, mapper.stored_key_of(obj), obj)
     unit.tracked.pop(id(obj), None)
     set_state(obj, state)
+    links.leave_lists(obj)

@@ -102,6 +102,8 @@ def _remember(workspace: Workspace, changes: Changes) -> None:
     for objects in changes.deleted.values():
         for obj in objects:
             undo.deleted(obj, obj._state.original)
+    undo.linked(changes.linked)
+    undo.unlinked(changes.unlinked)
 
 
 def _settle(workspace: Workspace, changes: Changes) -> None:
@@ -119,7 +121,6 @@ def _settle(workspace: Workspace, changes: Changes) -> None:
         for obj in deleted:
             unit.deleted.pop(id(obj), None)
             deletion.now_deleted(workspace, obj)
-            links.leave_lists(obj)
         deletion.mark_cascaded(workspace, mapper, deleted)
     for obj in list(unit.tracked.values()):
         unit.undo.updated(obj, obj._state.original)

@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 from psqlmodel.model.state import TRANSIENT, UNSET, set_state
 
 if TYPE_CHECKING:
+<<<<<<< ours
+=======
+    from psqlmodel.core.unitofwork.collect import Link
+>>>>>>> theirs
     from psqlmodel.core.unitofwork.unit import UnitOfWork
     from psqlmodel.model.relations import RelationInfo
 
@@ -33,6 +37,7 @@ class UndoLog:
 
     def __init__(self) -> None:
         self._frames: list[dict[int, Entry]] = [{}]
+        self._pairs: list[dict[Link, bool]] = [{}]  # whether the link row was there before the frame
 
     def inserted(self, obj: Any) -> None:
         """Remember the values of an object whose row is about to be made."""
@@ -61,6 +66,16 @@ class UndoLog:
         self.updated(obj, original)
         self._entry(obj).deleted = True
 
+    def linked(self, pairs: Iterable[Link]) -> None:
+        """Remember link rows that are about to be made."""
+        for pair in pairs:
+            self._pairs[-1].setdefault(pair, False)
+
+    def unlinked(self, pairs: Iterable[Link]) -> None:
+        """Remember link rows that are about to be deleted."""
+        for pair in pairs:
+            self._pairs[-1].setdefault(pair, True)
+
     def deleted_objects(self) -> Iterable[Any]:
         """Give the objects whose rows the transaction deleted."""
         return [entry.obj for frame in self._frames for entry in frame.values() if entry.deleted]
@@ -73,13 +88,17 @@ class UndoLog:
     def clear(self) -> None:
         """Forget everything: the transaction has ended."""
         self._frames = [{}]
+        self._pairs = [{}]
 
     def push(self) -> None:
         """Begin a frame: a savepoint was set."""
         self._frames.append({})
+        self._pairs.append({})
 
     def merge(self) -> None:
         """End the newest frame without a way back: what it remembers belongs to the frame around it now."""
+        pairs = self._pairs.pop()
+        self._pairs[-1] = {**pairs, **self._pairs[-1]}
         newest, around = self._frames.pop(), self._frames[-1]
         for key, entry in newest.items():
             known = around.get(key)
@@ -92,19 +111,25 @@ class UndoLog:
 
     def restore_newest(self, unit: UnitOfWork) -> None:
         """Bring the objects of the newest frame back to what they were before it, and end it."""
-        entries = [*reversed(self._frames.pop().values())]
-        places = [_places(unit, entry) for entry in entries]
+        entries, pairs = [*reversed(self._frames.pop().values())], self._pairs.pop()
+        owners = [_owners(unit, entry.obj) for entry in entries]
         for entry in entries:
             _restore(unit, entry)
         # Lists that were loaded in the meantime, and so remember nothing, follow too.
-        for entry, former in zip(entries, places, strict=True):
+        for entry in entries:
+            _weed(unit, entry)
+        for entry, former in zip(entries, owners, strict=True):
             _regroup(unit, entry, former)
+            if entry.deleted and not entry.inserted:
+                _relink(unit, entry)
+        for pair, there in pairs.items():
+            _pair_up(pair, there)
 
     def restore(self, unit: UnitOfWork) -> None:
         """Bring the objects of all frames back to what they were before, newest frame first."""
         while self._frames:
             self.restore_newest(unit)
-        self._frames.append({})
+        self.push()
 
     def _entry(self, obj: Any) -> Entry:
         frame = self._frames[-1]
@@ -114,24 +139,11 @@ class UndoLog:
         return found
 
 
-Places = list[tuple["RelationInfo", Any]]
-
-
-def _places(unit: UnitOfWork, entry: Entry) -> Places:
-    """Return where an object shows: the objects on the other side of its relations, as far as the session has them."""
-    obj = entry.obj
-    found: Places = []
-    for relation in type(obj).__mapper__.all_relations():
-        if relation.back is None:
-            continue
-        if relation.secondary is not None:
-            if entry.inserted or relation.key in entry.values:
-                found += [(relation, other) for other in obj.__dict__.get(relation.key, ())]
-        elif relation.outgoing:
-            owner = _owner(unit, obj, relation)
-            if owner is not None:
-                found.append((relation, owner))
-    return found
+def _owners(unit: UnitOfWork, obj: Any) -> list[tuple[RelationInfo, Any]]:
+    """Return the objects that the foreign keys of `obj` lead to, as far as the session has them, by relation."""
+    relations = [r for r in type(obj).__mapper__.all_relations() if r.outgoing and r.back is not None]
+    found = [(relation, _owner(unit, obj, relation)) for relation in relations]
+    return [(relation, owner) for relation, owner in found if owner is not None]
 
 
 def _owner(unit: UnitOfWork, obj: Any, relation: RelationInfo) -> Any:
@@ -142,17 +154,54 @@ def _owner(unit: UnitOfWork, obj: Any, relation: RelationInfo) -> Any:
     return None if key is None or not relation.to_primary_key else unit.identity.get(relation.target, key)
 
 
-def _regroup(unit: UnitOfWork, entry: Entry, former: Places) -> None:
-    """Show a restored object on the other side of its relations again, and no longer where it was meanwhile."""
+def _regroup(unit: UnitOfWork, entry: Entry, former: list[tuple[RelationInfo, Any]]) -> None:
+    """Show a restored object on the lists of its owners again, and no longer on those where it was meanwhile."""
     obj = entry.obj
     is_there = obj._state is not TRANSIENT
-    places = _places(unit, entry) if is_there else []
-    kept = {(id(relation), id(other)) for relation, other in places}
-    for relation, other in former:
-        if (id(relation), id(other)) not in kept and (is_there or other._state is not TRANSIENT):
-            relation.back.hide(other, obj)
-    for relation, other in places:
-        relation.back.show(other, obj)
+    owners = _owners(unit, obj) if is_there else []
+    kept = {(id(relation), id(owner)) for relation, owner in owners}
+    for relation, owner in former:
+        assert relation.back is not None  # _owners gives no others
+        if (id(relation), id(owner)) not in kept and (is_there or owner._state is not TRANSIENT):
+            relation.back.hide(owner, obj)
+    for relation, owner in owners:
+        assert relation.back is not None
+        relation.back.show(owner, obj)
+
+
+def _weed(unit: UnitOfWork, entry: Entry) -> None:
+    """Take off restored lists what does not belong there: they may have been loaded within the transaction."""
+    obj = entry.obj
+    for key, relation in type(obj).__mapper__.relations.items():
+        if key not in entry.values or relation.outgoing or relation.secondary is not None or relation.back is None:
+            continue
+        value = relation.loaded(obj)
+        for item in list(value) if isinstance(value, list) else [value] if value else []:
+            if item._state is TRANSIENT or _owner(unit, item, relation.back) is not obj:
+                relation.hide(obj, item)
+
+
+def _relink(unit: UnitOfWork, entry: Entry) -> None:
+    """Bring a deleted object back to the many-to-many lists of others: as its own say, else they are loaded anew."""
+    obj = entry.obj
+    for relation in type(obj).__mapper__.relations.values():
+        back = relation.back if relation.secondary is not None else None
+        if back is None:
+            continue
+        linked = relation.loaded(obj)
+        for other in unit.identity.objects(relation.target) if linked is UNSET else linked:
+            if linked is UNSET:
+                back.unload(other)
+            else:
+                back.show(other, obj)
+
+
+def _pair_up(pair: Link, together: bool) -> None:
+    """Show the two objects of a link row on each other's lists, or no longer."""
+    sides = [(pair.relation, pair.ours, pair.theirs), (pair.relation.back, pair.theirs, pair.ours)]
+    for relation, obj, other in sides:
+        if relation is not None and obj._state is not TRANSIENT:
+            (relation.show if together else relation.hide)(obj, other)
 
 
 def _restore(unit: UnitOfWork, entry: Entry) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from psqlmodel.core.unitofwork.collect import changed_columns, with_key
 from psqlmodel.core.unitofwork.identity import IdentityMap
+from psqlmodel.core.unitofwork.links import leave_lists
 from psqlmodel.core.unitofwork.undo import UndoLog
 from psqlmodel.errors import NotLoadedError, NotMappedError, ObjectStateError
 from psqlmodel.model.mapper import Mapper, mapper_of
@@ -139,6 +140,7 @@ class UnitOfWork:
             raise ObjectStateError(f"this {mapper.name} is in no database yet: there is nothing to delete")
         self._check_addable(obj)
         if state.status == PENDING:
+            leave_lists(obj)
             self.forget_new(obj)
             return
         _ = with_key(mapper)
