@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING, Any
 from psqlmodel.model.state import TRANSIENT, UNSET, set_state
 
 if TYPE_CHECKING:
-<<<<<<< ours
-=======
     from psqlmodel.core.unitofwork.collect import Link
->>>>>>> theirs
     from psqlmodel.core.unitofwork.unit import UnitOfWork
     from psqlmodel.model.relations import RelationInfo
 
