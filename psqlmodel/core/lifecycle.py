@@ -108,6 +108,15 @@ def close(workspace: Workspace, guard: Guard) -> Steps[None]:
         workspace.unit.close()
 
 
+def seize(workspace: Workspace, guard: Guard, channel: SessionChannel | AsyncSessionChannel) -> None:
+    """Close a session that another thread or task still uses: its connection is closed under it."""
+    guard.closed = True
+    channel.abandon()
+    workspace.transaction.end()
+    workspace.unit.restore()
+    workspace.unit.close()
+
+
 def set_settings(workspace: Workspace, settings: Mapping[str, Any]) -> None:
     """Take other settings for the transactions to come."""
     if workspace.transaction.begun:

@@ -128,6 +128,7 @@ class AsyncPool(Generic[A]):
         """Close a connection whose user was dropped without giving it back; needs no running loop."""
         for home in list(self._homes.values()):
             if connection in home.out:
+                connection.terminate()  # its user may still wait for an answer, and must hear of it now
                 self._discard(home, connection)
 
     async def close(self, timeout: float | None = None) -> None:

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from psqlmodel.errors import PSQLModelError
+from psqlmodel.errors import PSQLModelError, SessionClosedError
 from psqlmodel.steps import NO_COLUMNS, Copy, Notify, Release, Request, Rows, Statement
 
 if TYPE_CHECKING:
     from psqlmodel.core.engine import AsyncEngine, Engine
 
 NOTHING = Rows((), NO_COLUMNS, 0)
+_CLOSED = "the session was closed while it waited for a connection"
 _ASIDE = (Release, Notify)  # what is not for the server
 
 
@@ -45,11 +46,12 @@ Handle: TypeAlias = Callable[[], Callable[[Notify], Any] | None]
 class SessionChannel:
     """The synchronous channel: `send` a request, get its rows."""
 
-    __slots__ = ("_connection", "_engine", "handle")
+    __slots__ = ("_abandoned", "_connection", "_engine", "handle")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._connection: Any = None
+        self._abandoned = False
         self.handle: Handle | None = None
 
     @property
@@ -63,7 +65,7 @@ class SessionChannel:
             return self._answer(request)
         connection = self._connection
         if connection is None:
-            connection = self._connection = self._engine.acquire()
+            connection = self._connect()
         try:
             if self._engine.listeners:
                 return self._observed(connection, request)
@@ -83,8 +85,16 @@ class SessionChannel:
         return NOTHING
 
     def abandon(self) -> None:
-        """Close the connection of a session that was dropped."""
+        """Close the connection of a session that was dropped, now or when it comes."""
+        self._abandoned = True
         _ = self.release(discard=True)
+
+    def _connect(self) -> Any:
+        connection = self._connection = self._engine.acquire()
+        if self._abandoned:
+            _ = self.release()
+            raise SessionClosedError(_CLOSED)
+        return connection
 
     def _answer(self, request: Release | Notify) -> Rows:
         if isinstance(request, Release):
@@ -108,11 +118,12 @@ class SessionChannel:
 class AsyncSessionChannel:
     """The asynchronous channel: `await send(request)`."""
 
-    __slots__ = ("_connection", "_engine", "handle")
+    __slots__ = ("_abandoned", "_connection", "_engine", "handle")
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._connection: Any = None
+        self._abandoned = False
         self.handle: Handle | None = None
 
     @property
@@ -126,7 +137,7 @@ class AsyncSessionChannel:
             return await self._answer(request)
         connection = self._connection
         if connection is None:
-            connection = self._connection = await self._engine.acquire()
+            connection = await self._connect()
         try:
             if self._engine.listeners:
                 return await self._observed(connection, request)
@@ -146,10 +157,18 @@ class AsyncSessionChannel:
         return NOTHING
 
     def abandon(self) -> None:
-        """Close the connection of a session that was dropped; its event loop may be gone."""
+        """Close the connection of a session that was dropped, now or when it comes; its event loop may be gone."""
+        self._abandoned = True
         connection, self._connection = self._connection, None
         if connection is not None:
             self._engine.pool.abandon(connection)
+
+    async def _connect(self) -> Any:
+        connection = self._connection = await self._engine.acquire()
+        if self._abandoned:
+            _ = await self.release()
+            raise SessionClosedError(_CLOSED)
+        return connection
 
     async def _answer(self, request: Release | Notify) -> Rows:
         if isinstance(request, Release):
