@@ -295,6 +295,11 @@ async def test_rows_without_a_key_are_objects_of_their_own(pagila: Both):
         assert not set(map(id, films)) & set(map(id, again))
         with pytest.raises(MissingPrimaryKeyError, match="FilmListed has no primary key"):
             await session.get(FilmListed, 1)
+        with pytest.raises(MissingPrimaryKeyError, match="FilmListed has no primary key"):
+            await session.refresh(films[0])
+    async with pagila.session() as session:
+        session.add_all(films)  # rows without a key are never the same
+        assert all(film in session for film in films)
 
 
 async def test_a_view_is_not_written(pagila: Both):

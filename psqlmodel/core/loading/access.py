@@ -252,13 +252,15 @@ def refresh(
 
     `attributes` names columns and relations (default: all columns, and the relations that are loaded). Raises
     `ObjectStateError` for an object that is not persistent in this session, `AttributeError` for an unknown
-    name, `StaleObjectError` where the row is gone.
+    name, `MissingPrimaryKeyError` for a class without a key, `StaleObjectError` where the row is gone.
     """
     mapper = _check_persistent(workspace, obj, "refresh")
     columns, relations = _named(mapper, obj, attributes)
     kept = _changed(mapper, obj) if keep_changes else {}
     if keep_changes:
         relations = [relation for relation in relations if relation.key not in obj._state.original]
+    if columns and not mapper.primary_key:
+        raise MissingPrimaryKeyError(f"refresh: {mapper.name} has no primary key: select its rows with a query")
     if columns:
         yield from _refresh_columns(workspace, mapper, obj, columns)
     if relations:

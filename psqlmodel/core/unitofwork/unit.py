@@ -257,8 +257,8 @@ class UnitOfWork:
     def _attach(self, obj: Any) -> None:
         """Take in a detached object, with the changes that it remembers."""
         mapper = type(obj).__mapper__
-        key = mapper.stored_key_of(obj)
-        self.identity.put(mapper, key, obj)
+        if mapper.primary_key:
+            self.identity.put(mapper, mapper.stored_key_of(obj), obj)
         original = obj._state.original
         if original:
             state = State(self, mapper, PERSISTENT)
