@@ -99,9 +99,11 @@ def _evaluate(annotation: Any, names: _Names) -> Any:
     if not isinstance(annotation, str):
         return annotation
     try:
-        return eval(annotation, {"__builtins__": {}}, names)  # noqa: S307 - source text of the user's own class
+        found = eval(annotation, {"__builtins__": {}}, names)  # noqa: S307 - source text of the user's own class
     except Exception:
         return annotation
+    # In quotes, and again by `from __future__ import annotations`.
+    return _evaluate(found, names) if isinstance(found, str) and found != annotation else found
 
 
 # --- from fields to the columns of one table ------------------------------------------------------------------------

@@ -236,7 +236,10 @@ class RelationInfo(RelationPath):
     def add_loaded(self, parent: PSQLModel, child: PSQLModel) -> None:
         """Show `child` on this side of `parent`, if this side is loaded or the parent is new."""
         if not self.many:
-            parent._state.before_change(parent, self.key, parent.__dict__.get(self.key, UNSET))
+            former = parent.__dict__.get(self.key, UNSET)
+            if former is not UNSET and former is not None and former is not child and self.back is not None:
+                self.back.link(former, None)  # one-to-one: who was there before is there no longer
+            parent._state.before_change(parent, self.key, former)
             parent.__dict__[self.key] = child
             return
         value = self._list_if_loaded(parent)

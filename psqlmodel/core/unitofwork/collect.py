@@ -5,6 +5,7 @@ Values are dumped here, so that what does not fit its column is refused before a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -134,10 +135,26 @@ def _same(old: Any, new: Any, type_: PgType[Any]) -> bool:
     """Tell whether the database has this value already."""
     if isinstance(old, Raw):
         loaded = old.wire if type_.load is None else type_.load(old.wire)
-        return bool(loaded == new) and (not type_.mutable or new is None or type_.dump(loaded) == type_.dump(new))
+        return bool(loaded == new) and (not type_.mutable or new is None or _dumps_alike(type_, loaded, new))
     if old is UNSET:
         return False
     return old is new or (type(old) is type(new) and bool(old == new))
+
+
+def _dumps_alike(type_: PgType[Any], old: Any, new: Any) -> bool:
+    """Tell whether equal values are the same to the database, too: `1` and `True` are not."""
+    try:
+        return bool(type_.dump(old) == type_.dump(new))
+    except InvalidValueError:  # the column holds more than the model's annotation says
+        return repr(old) == repr(new)
+
+
+def remembered(type_: PgType[Any], value: Any) -> Raw:
+    """Return what a value that can be edited in place is compared with later."""
+    try:
+        return Raw(type_.dump(value))
+    except InvalidValueError:  # the column holds more than the model's annotation says: such elements are as they are
+        return Raw(copy.deepcopy(value))
 
 
 def is_pending(value: Any) -> bool:

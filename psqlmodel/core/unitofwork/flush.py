@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from psqlmodel.core.events import notify_of_flush, refuse_within_flush
 from psqlmodel.core.transaction import fail, within
 from psqlmodel.core.unitofwork import deletion, insertion, links, updating
-from psqlmodel.core.unitofwork.collect import Changes, collect, validate
+from psqlmodel.core.unitofwork.collect import Changes, collect, remembered, validate
 from psqlmodel.core.unitofwork.ordering import parents_first
 from psqlmodel.core.unitofwork.orphans import settle_orphans
 from psqlmodel.core.unitofwork.takeover import Takeovers, find_takeovers, placeholder
 from psqlmodel.errors import PSQLModelError
-from psqlmodel.model.state import Raw, raw_name
+from psqlmodel.model.state import raw_name
 from psqlmodel.steps import Steps
 
 if TYPE_CHECKING:
@@ -135,5 +135,5 @@ def baseline(obj: Any) -> dict[str, Any]:
     for key in mapper.mutable:
         value = values.get(key)
         if value is not None and raw_name(key) not in values:
-            found[key] = Raw(mapper.attributes[key].type.dump(value))
+            found[key] = remembered(mapper.attributes[key].type, value)
     return found

@@ -64,6 +64,7 @@ def levels(objects: list[Any], relations: dict[Mapper, list[RelationInfo]], chan
             ready = [obj for obj in left if all(_required(r) is None for r in waits[id(obj)])] or left
             for obj in ready:
                 _note_late(obj, waits[id(obj)], changes)
+        _note_own_keys(ready, relations, changes)
         yield ready
         chosen = set(map(id, ready))
         left = [obj for obj in left if id(obj) not in chosen]
@@ -107,6 +108,16 @@ def _open_circle(workspace: Workspace, objects: list[Any], changes: Changes) -> 
 def _required(relation: RelationInfo) -> Column[Any] | None:
     """Return a key column that keeps the relation from being written later."""
     return next((column for column in relation.local if not column.nullable), None)
+
+
+def _note_own_keys(objects: list[Any], relations: dict[Mapper, list[RelationInfo]], changes: Changes) -> None:
+    """Note the objects that refer to themselves and learn their key only by being written."""
+    to_self = {mapper: [r for r in found if r.target is mapper] for mapper, found in relations.items()}
+    for obj in objects if any(to_self.values()) else ():
+        mapper = type(obj).__mapper__
+        own = [relation for relation in to_self[mapper] if obj.__dict__.get(relation.key) is obj]
+        if own and mapper.key_of(obj) is None:
+            _note_late(obj, own, changes)
 
 
 def _note_late(obj: Any, waits: list[RelationInfo], changes: Changes) -> None:
