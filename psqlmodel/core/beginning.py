@@ -47,6 +47,11 @@ class Beginning:
             **_role(role),  # the last: the other role may not be allowed to set the others
         }
 
+    @property
+    def isolated(self) -> bool:
+        """Whether the isolation is one under which the server refuses what conflicts."""
+        return "REPEATABLE READ" in self.text or "SERIALIZABLE" in self.text
+
     def with_settings(self, settings: Mapping[str, Any]) -> Beginning:
         """Return the same with other `settings`; mode, role and timeouts stay."""
         made = Beginning(self.text, settings=settings)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from psqlmodel.core import transaction
+from psqlmodel.core.replay import commit_whole
 from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.errors import ConfigurationError, DatabaseError, EngineKindError, SessionError, UncommittedChangesWarning
 from psqlmodel.steps import Steps
@@ -54,14 +55,18 @@ def prepare(workspace: Workspace, guard: Guard, policy: Policy, identifier: str)
 def _commit(workspace: Workspace) -> Steps[None]:
     transaction.check(workspace)
     try:
-        yield from _flush_all(workspace)
-        yield from transaction.commit(workspace)
+        yield from commit_whole(workspace, lambda: _flush_and_commit(workspace))
     except GeneratorExit:
         raise
     except BaseException:
         # The error of a commit says that the transaction is over; nothing more must be acknowledged.
         workspace.transaction.failure = None
         raise
+
+
+def _flush_and_commit(workspace: Workspace) -> Steps[None]:
+    yield from _flush_all(workspace)
+    yield from transaction.commit(workspace)
 
 
 def _flush_all(workspace: Workspace) -> Steps[None]:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psqlmodel.core.loading.access import reload_columns
 from psqlmodel.core.loading.include import include
-from psqlmodel.errors import ConfigurationError, SessionError, TransactionAbortedError
-from psqlmodel.errors import TransactionRollbackError as RolledBack
+from psqlmodel.core.replay import may_run_again
+from psqlmodel.errors import ConfigurationError, SessionError
 from psqlmodel.model.state import UNSET
 from psqlmodel.steps import Steps
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _FIRST: Final = 0.01  # seconds; about as long as the transaction that was in the way goes on
 _LONGEST: Final = 1.0
-_AGAIN: Final = ("40001", "40P01", None)  # None: a lost COMMIT that the server is known to have rolled back
 
 
 class Attempts:
@@ -52,13 +51,6 @@ class Attempts:
         pause = self._longest * random.uniform(0.5, 1.0)  # noqa: S311 - so that two do not meet again and again
         self._longest = min(2 * self._longest, _LONGEST)
         return pause
-
-
-def may_run_again(error: BaseException | None) -> bool:
-    """Tell whether the error says that the transaction was rolled back and may succeed if it runs again."""
-    if isinstance(error, TransactionAbortedError):  # the function went on after the error that matters
-        error = error.__cause__
-    return isinstance(error, RolledBack) and error.sqlstate in _AGAIN
 
 
 # --- a session for each attempt ---------------------------------------------------------------------------------------

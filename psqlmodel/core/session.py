@@ -117,6 +117,9 @@ class Session(Verbs, SessionBase[Engine]):
     def commit(self) -> None:
         """Flush and commit. The objects stay readable; the next statement begins another transaction.
 
+        Under `isolation="REPEATABLE READ"` or `"SERIALIZABLE"`, a transaction that is nothing but this flush runs again
+        by itself where the server refuses it because of others.
+
         Raises the server's error, after rolling back and restoring the objects.
         """
         self._run(lifecycle.commit(self._workspace, self._guard, self._policy))
