@@ -245,6 +245,7 @@ async def test_an_object_without_known_version_is_not_written(both: Both) -> Non
         files[0].title = "b"
         with pytest.raises(ObjectStateError, match="does not know its version"):
             await session.flush()
+        await session.rollback()
 
 
 async def test_rows_that_the_database_changed_in_this_transaction_are_no_conflict(both: Both) -> None:

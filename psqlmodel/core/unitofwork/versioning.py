@@ -78,8 +78,8 @@ def stale_error(
     found = "" if plain else " in the version that was read"
     why = "deleted them or changed their keys" if plain else "changed or deleted them"
     return StaleObjectError(
-        f"{operation} of {mapper.qualified} did not find {missing or len(lost)} of {total} rows ({named}{more}){found}: "
-        f"someone else {why}; refresh or reload the objects and try again",
+        f"{operation} of {mapper.qualified} did not find {missing or len(lost)} of {total} rows "
+        f"({named}{more}){found}: someone else {why}; refresh or reload the objects and try again",
         tuple(lost),
         tuple(_changes(mapper, obj) for obj in lost),
     )

@@ -63,7 +63,7 @@ def _known(workspace: Workspace, mapper: Mapper, keys: Sequence[Any]) -> dict[An
 
 
 def merge(workspace: Workspace, objects: Any) -> Steps[Any]:
-    """Bring the values of objects that the session does not have into the session's objects; return these, in order, or the one.
+    """Bring the values of objects from elsewhere into the session's objects; return these, in order, or the one.
 
     A new object with a key gives all values that were set; where there is no row, the session gets a new object. A
     detached one gives what was changed since it was loaded. The given objects stay as they are, and relations are not
@@ -95,7 +95,8 @@ def _is_ours(workspace: Workspace, obj: Any, position: int) -> bool:
     if state.unit is workspace.unit:
         return True
     raise ObjectStateError(
-        f"merge: objects[{position}], a {type(obj).__name__}, belongs to another session: commit and close that one first"
+        f"merge: objects[{position}], a {type(obj).__name__}, belongs to another session: "
+        "commit and close that one first"
     )
 
 

@@ -1,4 +1,4 @@
-"""The verbs as methods of the two sessions: shells, one line each. `Books` is what needs no statement, on both alike."""
+"""The verbs as methods of the two sessions: shells, one line each. `Books` is what needs no statement, on both."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.loading.reading import prepared
-from psqlmodel.core.unitofwork import deletion, links, versioning
+from psqlmodel.core.unitofwork import deletion, versioning
 from psqlmodel.core.unitofwork.collect import dumped_column, row_keys, value_of
 from psqlmodel.core.unitofwork.sending import send
 from psqlmodel.core.verbs.texts import KIND, ORDINAL, equal, listed
@@ -59,7 +59,10 @@ def sync_set(workspace: Workspace, model: Any, objects: Any, scope: Any, on: Any
     yield from prepare(workspace, mapper, given)
     check_unique(mapper, given, target, "sync_set", open_keys=on is None)
     columns = _columns(mapper, given, target)
-    return (yield from ended_by_errors(workspace, _write(workspace, mapper, given, columns, target, condition)))
+    query = _Synchronisation(workspace, mapper, given, columns, target, condition)
+    compiled = yield from prepared(workspace, query)
+    statement = Statement(compiled.text, compiled.args, purpose="flush")
+    return (yield from ended_by_errors(workspace, _write(workspace, mapper, given, statement)))
 
 
 def _condition(mapper: Mapper, scope: Any) -> Expression[Any]:
@@ -95,23 +98,14 @@ def _columns(mapper: Mapper, objects: Sequence[Any], target: Columns) -> list[Co
     return [column for key, column in mapper.attributes.items() if key in wanted]
 
 
-def _write(
-    workspace: Workspace,
-    mapper: Mapper,
-    given: list[Any],
-    columns: list[Column[Any]],
-    target: Columns,
-    condition: Expression[Any],
-) -> Steps[Written[Any]]:
-    query = _Synchronisation(workspace, mapper, given, columns, target, condition)
-    compiled = yield from prepared(workspace, query)
-    rows = yield from send(workspace, mapper, given, Statement(compiled.text, compiled.args, purpose="flush"))
+def _write(workspace: Workspace, mapper: Mapper, given: list[Any], statement: Statement) -> Steps[Written[Any]]:
+    rows = yield from send(workspace, mapper, given, statement)
     workspace.transaction.worked = True
     for row in rows.data:
         if row[-1] is not True:
             raise InvalidValueError(
-                f"sync_set: objects[{row[-3] - 1}] is outside of the scope: its row would not be part of the slice that "
-                "the objects stand for"
+                f"sync_set: objects[{row[-3] - 1}] is outside of the scope: its row would not be part of the slice "
+                "that the objects stand for"
             )
     return _taken(workspace, mapper, given, rows)
 
@@ -129,15 +123,13 @@ def _taken(workspace: Workspace, mapper: Mapper, given: list[Any], rows: Rows) -
             continue
         key = taking.key_of(row)
         written.deleted.append(key)
-        known = workspace.identity.get(mapper, key)
-        if known is not None:
-            gone.append(known)
+        gone.append(workspace.identity.get(mapper, key) or taking.shadow(row))
     for _, (obj, kind) in sorted(found.items()):
         written.append(obj)
         lists[kind].append(obj)
     for obj in gone:
-        deletion.now_deleted(workspace, obj)
-        links.leave_lists(obj)
+        if workspace.unit.contains(obj):
+            deletion.now_deleted(workspace, obj)
     deletion.mark_cascaded(workspace, mapper, gone)
     return written
 
@@ -146,7 +138,7 @@ def _taken(workspace: Workspace, mapper: Mapper, given: list[Any], rows: Rows) -
 
 
 class _Synchronisation(Query[Any]):
-    """The statement: its rows have the columns of the mapper, the ordinal, what was done, and whether it is in scope."""
+    """The statement: its rows have the columns of the mapper, the ordinal, what was done, whether it is in scope."""
 
     def __init__(
         self,

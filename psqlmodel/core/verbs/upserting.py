@@ -56,7 +56,8 @@ def upsert(workspace: Workspace, objects: Any, on: Any = None, update: Any = Non
     withdraw(workspace.unit, given, "upsert")
     yield from prepare(workspace, mapper, given)
     check_unique(mapper, given, target, "upsert")
-    done = yield from ended_by_errors(workspace, _write_all(workspace, mapper, given, target, chosen))
+    batches = _batches(workspace, mapper, given, target, chosen)
+    done = yield from ended_by_errors(workspace, _write(workspace, batches))
     untouched = chosen == ()
     for obj in given:
         found, inserted = done[id(obj)]
@@ -92,7 +93,8 @@ def get_or_create(
     made = mapper.cls(**_by_columns(mapper, defaults or {}) | wanted)
     yield from prepare(workspace, mapper, [made])
     check_unique(mapper, [made], target, "get_or_create")
-    done = yield from ended_by_errors(workspace, _write_all(workspace, mapper, [made], target, ()))
+    batches = _batches(workspace, mapper, [made], target, ())
+    done = yield from ended_by_errors(workspace, _write(workspace, batches))
     return done[id(made)]
 
 
@@ -156,49 +158,72 @@ def _grouped(mapper: Mapper, objects: Sequence[Any], target: Columns) -> dict[tu
     return groups
 
 
-def _write_all(
-    workspace: Workspace, mapper: Mapper, given: Sequence[Any], target: Columns, chosen: Columns | None
-) -> Steps[dict[int, tuple[Any, bool]]]:
-    done: dict[int, tuple[Any, bool]] = {}
-    for keys, group in _grouped(mapper, given, target).items():
-        done.update((yield from _write(workspace, mapper, keys, group, target, chosen)))
-    return done
+class _Batch:
+    """Rows that set the same columns: one statement, checked before any is sent."""
 
+    def __init__(
+        self,
+        workspace: Workspace,
+        mapper: Mapper,
+        keys: tuple[str, ...],
+        group: list[Any],
+        target: Columns,
+        chosen: Any,
+    ) -> None:
+        on = [quote(str(column.name)) for column in target]
+        sets = _sets(mapper, keys, target, chosen)
+        self.columns = [mapper.attributes[key] for key in keys]
+        self.types = [workspace.catalog.type_of(column) for column in self.columns]
+        typed = sql.named(self.columns, self.types)
+        returning = [quote(str(column.name)) for column in mapper.columns]
+        self.tries = 1 if sets else _TRIES
+        self.text = (
+            texts.upsert(mapper.qualified, typed, on, sets, returning)
+            if sets
+            else texts.insert_missing(mapper.qualified, typed, on, returning)
+        )
+        self.mapper = mapper
+        self.left = group
+        self.args = self.dumped(group)
 
-def _write(
-    workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], group: list[Any], target: Columns, chosen: Any
-) -> Steps[dict[int, tuple[Any, bool]]]:
-    """Send one statement for rows that set the same columns; again for those that came and went meanwhile."""
-    on = [quote(str(column.name)) for column in target]
-    sets = _sets(mapper, keys, target, chosen)
-    columns = [mapper.attributes[key] for key in keys]
-    typed = sql.named(columns, [workspace.catalog.type_of(column) for column in columns])
-    returning = [quote(str(column.name)) for column in mapper.columns]
-    if sets:
-        text = texts.upsert(mapper.qualified, typed, on, sets, returning)
-    else:
-        text = texts.insert_missing(mapper.qualified, typed, on, returning)
-    done: dict[int, tuple[Any, bool]] = {}
-    left = group
-    for _ in range(1 if sets else _TRIES):
-        args = [
-            dumped_column(mapper, c, t, [value_of(o, str(c.key)) for o in left])
-            for c, (_, t) in zip(columns, typed, strict=True)
+    def dumped(self, group: list[Any]) -> list[list[Any]]:
+        """Return an array per column; raises `InvalidValueError` for a value that does not fit."""
+        return [
+            dumped_column(self.mapper, column, type_, [value_of(obj, str(column.key)) for obj in group])
+            for column, type_ in zip(self.columns, self.types, strict=True)
         ]
-        rows = yield from send(workspace, mapper, left, Statement(text, args, purpose="flush"))
-        workspace.transaction.worked = True
-        taking = Taking(workspace, mapper, rows)
-        for row in rows.data:
-            given = left[row[-2] - 1]
-            done[id(given)] = (taking.take(given, row), bool(row[-1]))
-        left = [obj for obj in left if id(obj) not in done]
-        if not left:
-            return done
-    raise DatabaseError(
-        f"{len(left)} rows of {mapper.qualified} did not come back: a trigger changes ({', '.join(on)}), or others "
-        "delete and insert them all the time",
-        statement=text,
-    )
+
+
+def _batches(
+    workspace: Workspace, mapper: Mapper, objects: Sequence[Any], target: Columns, chosen: Columns | None
+) -> list[_Batch]:
+    groups = _grouped(mapper, objects, target)
+    return [_Batch(workspace, mapper, keys, group, target, chosen) for keys, group in groups.items()]
+
+
+def _write(workspace: Workspace, batches: list[_Batch]) -> Steps[dict[int, tuple[Any, bool]]]:
+    """Send the statements, and again for rows that came and went meanwhile; return object and whether it is new."""
+    done: dict[int, tuple[Any, bool]] = {}
+    for batch in batches:
+        for _ in range(batch.tries):
+            statement = Statement(batch.text, batch.args, purpose="flush")
+            rows = yield from send(workspace, batch.mapper, batch.left, statement)
+            workspace.transaction.worked = True
+            taking = Taking(workspace, batch.mapper, rows)
+            for row in rows.data:
+                given = batch.left[row[-2] - 1]
+                done[id(given)] = (taking.take(given, row), bool(row[-1]))
+            batch.left = [obj for obj in batch.left if id(obj) not in done]
+            if not batch.left:
+                break
+            batch.args = batch.dumped(batch.left)
+        else:
+            raise DatabaseError(
+                f"{len(batch.left)} rows of {batch.mapper.qualified} did not come back: a trigger changes the columns "
+                "by which they are found, or others delete and insert them all the time",
+                statement=batch.text,
+            )
+    return done
 
 
 def _sets(mapper: Mapper, keys: tuple[str, ...], target: Columns, chosen: Columns | None) -> list[str]:

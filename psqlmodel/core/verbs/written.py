@@ -70,6 +70,13 @@ class Taking:
         self._refresh(known, row)
         return known
 
+    def shadow(self, row: Sequence[Any]) -> Any:
+        """Return an object with the values of a row, which no session knows."""
+        made = self._mapper.cls.__new__(self._mapper.cls)
+        set_state(made, self._mapper.detached)
+        self._refresh(made, row)
+        return made
+
 
 def _before(mapper: Mapper, obj: Any) -> dict[str, Any]:
     """Return what the columns of an object are in the database, as the undo log remembers it."""
