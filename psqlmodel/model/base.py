@@ -125,7 +125,8 @@ class PSQLModel(Instance, metaclass=ModelMeta):
     def __repr__(self) -> str:
         mapper = type(self).__mapper__
         values = self.__dict__
-        shown = [f"{key}={_short(values[key])}" for key in mapper.keys if key in values]
+        seen = [(key, mapper.seen(values, key)) for key in mapper.keys]
+        shown = [f"{key}={_short(value)}" for key, value in seen if value is not UNSET]
         return f"{mapper.name}({', '.join(shown)})"
 
     # --- copies ----------------------------------------------------------------------------------------------------

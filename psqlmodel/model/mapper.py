@@ -14,7 +14,7 @@ from psqlmodel.errors import MappingError, NotMappedError
 from psqlmodel.model.constraints import Constraint, ForeignKey, Index
 from psqlmodel.model.fields import Column, held_by
 from psqlmodel.model.naming import did_you_mean
-from psqlmodel.model.state import Clean, Instance, Raw, raw_name
+from psqlmodel.model.state import UNSET, Clean, Instance, Raw, raw_name
 from psqlmodel.query.expression import TableSource
 
 if TYPE_CHECKING:
@@ -141,6 +141,13 @@ class Mapper:
             obj._state.before_change(obj, key, Raw(wire))
         obj.__dict__[key] = value
         return value
+
+    def seen(self, values: dict[str, Any], key: str) -> Any:
+        """Return the value of a column without handing it out: for looking only. UNSET where it is not loaded."""
+        if key in values or raw_name(key) not in values:
+            return values.get(key, UNSET)
+        load, wire = self.attributes[key].pg_type.load, values[raw_name(key)]
+        return wire if load is None else load(wire)
 
     def put_raw(self, obj: PSQLModel, key: str, wire: Any) -> None:
         """Give `key` its raw value; it is handed out at the next access."""
