@@ -1,5 +1,7 @@
 """The models of these tests: a small shop, a tree, composite keys, links; and tables that others made, in SQL."""
 
+# ruff: noqa: UP037 - names in quotes are one of the spellings that are promised
+
 from __future__ import annotations
 
 from datetime import datetime
@@ -9,7 +11,7 @@ from typing import Any, List, Optional  # noqa: UP035 - both spellings are promi
 
 from psqlmodel import Column, ForeignKey, PSQLModel, Relation, Unique, serial, table, types, varchar
 
-# --- a shop ------------------------------------------------------------------------------------------------------------
+# --- a shop ----------------------------------------------------------------------------------------------------------
 
 
 @table("users")
@@ -83,7 +85,7 @@ class Node(PSQLModel):
     children: Relation[list["Node"]] = Relation(order_by="name")
 
 
-# --- composite keys, and several relations to one table -----------------------------------------------------------------
+# --- composite keys, and several relations to one table --------------------------------------------------------------
 
 
 @table("accounts")
@@ -115,7 +117,7 @@ class Transfer(PSQLModel):
     receiver: Relation["Account"] = Relation(foreign_keys=["to_bank", "to_number"])
 
 
-# --- links: by model, by the name of a table ----------------------------------------------------------------------------
+# --- links: by model, by the name of a table -------------------------------------------------------------------------
 
 
 @table("enrolments")
@@ -130,9 +132,7 @@ class Student(PSQLModel):
     id: int = Column(primary_key=True)
     name: str = Column()
     courses: Relation[list["Course"]] = Relation(secondary=Enrolment)
-    friends: Relation[list["Student"]] = Relation(
-        secondary="friendships", secondary_keys=("student_id", "friend_id")
-    )
+    friends: Relation[list["Student"]] = Relation(secondary="friendships", secondary_keys=("student_id", "friend_id"))
     clubs: Relation[list["Club"]] = Relation(secondary="club_members")
 
 
@@ -149,7 +149,7 @@ class Club(PSQLModel):
     name: str = Column()
 
 
-# --- circles ------------------------------------------------------------------------------------------------------------
+# --- circles ---------------------------------------------------------------------------------------------------------
 
 
 @table("departments")
@@ -169,7 +169,7 @@ class Employee(PSQLModel):
     department: Relation["Department"] = Relation(foreign_keys="department_id", back="staff")
 
 
-# --- names that SQL finds hard, mixins, abstract bases ------------------------------------------------------------------
+# --- names that SQL finds hard, mixins, abstract bases ---------------------------------------------------------------
 
 
 class Stamped:
@@ -202,7 +202,7 @@ MADE = (
     Employee, Group,
 )  # fmt: skip
 
-# --- tables that we did not make ----------------------------------------------------------------------------------------
+# --- tables that we did not make -------------------------------------------------------------------------------------
 
 OTHERS_SQL = """
 CREATE TYPE mood AS ENUM ('happy', 'so so', 'sad');

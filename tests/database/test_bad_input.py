@@ -203,7 +203,7 @@ async def test_a_closed_session_can_not_be_entered_again(both: Both) -> None:
             pass
 
 
-# --- engines -----------------------------------------------------------------------------------------------------------------
+# --- engines ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_wrong_kind_of_engine() -> None:
@@ -246,7 +246,7 @@ def test_wrong_options_of_an_engine(options: dict[str, Any], said: str) -> None:
             make("postgresql://localhost/nowhere", **options)
 
 
-# --- objects of another session ------------------------------------------------------------------------------------------------
+# --- objects of another session --------------------------------------------------------------------------------------
 
 
 async def test_an_object_of_another_session_can_not_be_linked_or_refreshed(both: Both) -> None:
@@ -278,7 +278,7 @@ async def test_nothing_is_registered_if_one_of_several_is_refused(both: Both, st
         assert statements == []
 
 
-# --- models ------------------------------------------------------------------------------------------------------------------
+# --- models ----------------------------------------------------------------------------------------------------------
 
 
 def test_unknown_names_in_models() -> None:
@@ -287,11 +287,11 @@ def test_unknown_names_in_models() -> None:
     with pytest.raises(TypeError):
         User("x")
     with pytest.raises(AttributeError, match="did you mean 'name'"):
-        User(name="x").nme  # noqa: B018
+        User(name="x").nme
     with pytest.raises(AttributeError, match="did you mean 'name'"):
         User(name="x").nme = "y"
     with pytest.raises(AttributeError, match="did you mean 'orders'"):
-        User.oders  # noqa: B018
+        User.oders
     with pytest.raises(TypeError, match="did you mean 'name'"):
         User.from_dict({"nme": "x"})
     with pytest.raises(AttributeError, match="did you mean 'name'"):
@@ -301,7 +301,7 @@ def test_unknown_names_in_models() -> None:
     with pytest.raises(PSQLModelError, match="not mapped"):
         Unmapped(id=1)
     with pytest.raises(AttributeError, match="not mapped"):
-        Unmapped.id  # noqa: B018
+        Unmapped.id
 
 
 def test_update_from_dict_sets_all_or_nothing() -> None:
@@ -405,7 +405,7 @@ async def test_a_view_can_not_be_written(both: Both) -> None:
         await session.rollback()
 
 
-# --- queries ---------------------------------------------------------------------------------------------------------------------
+# --- queries ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

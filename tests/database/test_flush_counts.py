@@ -22,7 +22,7 @@ def many_users(both: Both, count: int = MANY) -> None:
     both.sql("INSERT INTO users (id, name, age) SELECT n, 'u' || n, n FROM generate_series(1, %s) n", count)
 
 
-# --- one statement ---------------------------------------------------------------------------------------------------------
+# --- one statement ---------------------------------------------------------------------------------------------------
 
 
 async def test_10_000_new_objects_are_one_insert(both: Both, statements: Statements) -> None:
@@ -166,7 +166,7 @@ async def test_a_tree_is_written_level_by_level(both: Both, statements: Statemen
     assert all(row.g.startswith(f"g{row.c[1:]}.") and row.r == "root" for row in found)
 
 
-# --- keys and values by key or ordinal, never by the order of RETURNING ------------------------------------------------------
+# --- keys and values by key or ordinal, never by the order of RETURNING ----------------------------------------------
 
 
 async def test_rows_that_come_back_in_another_order(both: Both, statements: Statements) -> None:
@@ -210,7 +210,7 @@ async def test_keys_that_a_trigger_makes(both: Both) -> None:
     assert stored == {ticket.number: ticket.subject for ticket in tickets}
 
 
-# --- what clean objects cost -------------------------------------------------------------------------------------------------
+# --- what clean objects cost -----------------------------------------------------------------------------------------
 
 
 def calls(work: Callable[[], object]) -> int:
@@ -272,13 +272,11 @@ async def test_reading_100_000_objects_makes_none_of_them_changed(both: Both, st
     assert statements.of("flush") == []
 
 
-# --- include -------------------------------------------------------------------------------------------------------------------
+# --- include ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rows", [2, 500, 3000])
-async def test_include_is_one_query_and_one_for_each_relation(
-    both: Both, statements: Statements, rows: int
-) -> None:
+async def test_include_is_one_query_and_one_for_each_relation(both: Both, statements: Statements, rows: int) -> None:
     many_users(both, rows)
     both.sql("INSERT INTO orders (user_id) SELECT id FROM users")
     both.sql("INSERT INTO items (order_id, name) SELECT id, 'i' FROM orders")

@@ -75,7 +75,7 @@ class Page(PSQLModel):
     lines: Relation[list[Line]] = Relation(orphans="delete")
 
 
-@table("lines")
+@table("page_lines")
 class Line(PSQLModel):
     id: int = Column(primary_key=True)
     page_id: int = Column(foreign_key="pages.id", on_delete="CASCADE")
@@ -292,7 +292,7 @@ async def test_orphans_are_deleted_where_the_relation_says_so(both: Both, statem
         await session.commit()
         assert page.lines == [kept]
         assert other.lines == [moved]
-    assert both.column("SELECT text FROM lines ORDER BY text") == ["a", "b"]
+    assert both.column("SELECT text FROM page_lines ORDER BY text") == ["a", "b"]
 
 
 async def test_a_list_that_is_replaced_deletes_what_is_not_in_it(both: Both) -> None:
@@ -302,7 +302,7 @@ async def test_a_list_that_is_replaced_deletes_what_is_not_in_it(both: Both) -> 
         await session.commit()
         page.lines = [page.lines[1], Line(text="c")]
         await session.commit()
-    assert both.column("SELECT text FROM lines ORDER BY text") == ["b", "c"]
+    assert both.column("SELECT text FROM page_lines ORDER BY text") == ["b", "c"]
 
 
 async def test_a_moved_child_survives_the_deletion_of_its_old_parent(both: Both) -> None:

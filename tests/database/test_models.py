@@ -21,7 +21,7 @@ def ada(both: Both) -> None:
     both.sql("INSERT INTO orders (id, user_id, total) VALUES (1, 1, 10)")
 
 
-# --- repr, equality, hash ------------------------------------------------------------------------------------------------
+# --- repr, equality, hash --------------------------------------------------------------------------------------------
 
 
 async def test_repr_sends_no_query(both: Both, statements: Statements) -> None:
@@ -47,14 +47,14 @@ async def test_equality_is_identity_and_objects_are_hashable(both: Both) -> None
         assert len({user, same_row, user}) == 2
         before = hash(user)
         user.name = "changed"
-        user.data  # noqa: B018
+        user.data
         await one.flush()
         assert hash(user) == before
         await one.rollback()
         assert {user: 1}[user] == 1
 
 
-# --- copies ----------------------------------------------------------------------------------------------------------------
+# --- copies ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
@@ -89,7 +89,7 @@ async def test_pickle_after_the_session_is_gone(both: Both, statements: Statemen
         assert [order.total for order in loaded.orders] == [10]
         assert loaded.orders[0].user is loaded
         with pytest.raises(NotLoadedError):
-            loaded.profile  # noqa: B018
+            loaded.profile
     loaded.name = "unpickled"
     loaded.data["b"] = 1
     async with both.session() as session:
@@ -115,7 +115,7 @@ async def test_pickle_keeps_changes_and_transience(both: Both) -> None:
     assert both.value("SELECT labels FROM users WHERE id = 1") == ["x", "y", "z"]
 
 
-# --- dictionaries ------------------------------------------------------------------------------------------------------------
+# --- dictionaries ----------------------------------------------------------------------------------------------------
 
 
 async def test_to_dict(both: Both, statements: Statements) -> None:
@@ -149,7 +149,7 @@ async def test_from_dict_and_update_from_dict(both: Both) -> None:
     assert both.column("SELECT total FROM orders ORDER BY id") == [3, 4]
 
 
-# --- names, mixins, abstract bases -----------------------------------------------------------------------------------------------
+# --- names, mixins, abstract bases -----------------------------------------------------------------------------------
 
 
 async def test_keyword_named_and_mixed_case_tables_and_columns(both: Both, statements: Statements) -> None:
@@ -188,7 +188,7 @@ def test_mixins_and_abstract_bases() -> None:
     assert Group.user.name == "User"
 
 
-# --- tables that others made: the database's types win -------------------------------------------------------------------------------
+# --- tables that others made: the database's types win ---------------------------------------------------------------
 
 
 PERSON: dict[str, Any] = {
@@ -346,7 +346,7 @@ async def test_the_catalog_is_read_once_for_each_table(both: Both, statements: S
     assert len(statements.catalog) <= 1
 
 
-# --- identity ALWAYS, triggers, generated columns, partitions, views ------------------------------------------------------------------------
+# --- identity ALWAYS, triggers, generated columns, partitions, views -------------------------------------------------
 
 
 async def test_identity_always_gives_the_key(both: Both) -> None:

@@ -23,13 +23,11 @@ def shop(both: Both) -> Both:
     return both
 
 
-# --- unloaded, sync ------------------------------------------------------------------------------------------------------
+# --- unloaded, sync --------------------------------------------------------------------------------------------------
 
 
 @only_sync
-async def test_an_unloaded_relation_is_loaded_for_all_objects_of_the_result(
-    shop: Both, statements: Statements
-) -> None:
+async def test_an_unloaded_relation_is_loaded_for_all_objects_of_the_result(shop: Both, statements: Statements) -> None:
     with Session(shop.engine) as session:
         users = session.exec(Select(User).OrderBy(User.id)).all()
         statements.clear()
@@ -84,7 +82,7 @@ async def test_strict_raises_instead(shop: Both, statements: Statements) -> None
         user = session.get(User, 1)
         statements.clear()
         with pytest.raises(NotLoadedError, match=r"User\.orders is not loaded.*Include\(User\.orders\)"):
-            user.orders  # noqa: B018
+            user.orders
         assert statements == []
         session.load(user, User.orders)
         assert len(user.orders) == 3
@@ -92,7 +90,7 @@ async def test_strict_raises_instead(shop: Both, statements: Statements) -> None
         assert user.profile.bio == "first"
 
 
-# --- unloaded, async ---------------------------------------------------------------------------------------------------------
+# --- unloaded, async -------------------------------------------------------------------------------------------------
 
 
 @only_async
@@ -122,7 +120,7 @@ async def test_after_the_session_a_relation_that_was_not_loaded_raises(shop: Bot
     async with shop.session() as session:
         user = await session.get(User, 1)
     with pytest.raises(NotLoadedError, match="Include"):
-        user.orders  # noqa: B018
+        user.orders
 
 
 async def test_load_loads_for_one_or_many(shop: Both, statements: Statements) -> None:
@@ -146,7 +144,7 @@ async def test_to_one_of_a_known_object_needs_no_query_on_either(shop: Both, sta
         assert statements == []
 
 
-# --- order -------------------------------------------------------------------------------------------------------------------
+# --- order -----------------------------------------------------------------------------------------------------------
 
 
 async def test_to_many_is_in_the_order_of_the_childs_key(shop: Both) -> None:
@@ -167,7 +165,7 @@ async def test_order_by_of_the_relation_and_of_the_path(both: Both) -> None:
         assert [node.name for node in root.children] == ["z", "m", "a"]
 
 
-# --- include -----------------------------------------------------------------------------------------------------------------
+# --- include ---------------------------------------------------------------------------------------------------------
 
 
 async def test_three_levels_deep(shop: Both, statements: Statements) -> None:
@@ -300,9 +298,7 @@ async def test_one_and_one_or_none(shop: Both) -> None:
 async def test_an_alias_of_a_model_gives_objects(shop: Both) -> None:
     async with shop.session() as session:
         other = Alias(User, "other")
-        rows = await session.exec(
-            Select(User, other).Join(other, other.id == User.id + 1).OrderBy(User.id)
-        ).all()
+        rows = await session.exec(Select(User, other).Join(other, other.id == User.id + 1).OrderBy(User.id)).all()
         assert [(a.name, b.name) for a, b in rows] == [("Ada", "Bob"), ("Bob", "Cid")]
         assert rows[0][1] is rows[1][0]
 

@@ -41,12 +41,10 @@ def in_use(both: Both) -> int:
 
 
 def ada(both: Both) -> None:
-    both.sql(
-        "INSERT INTO users (id, name, status, data, labels) VALUES (1, 'Ada', 'new', '{\"a\": 1}', '{x,y}')"
-    )
+    both.sql("INSERT INTO users (id, name, status, data, labels) VALUES (1, 'Ada', 'new', '{\"a\": 1}', '{x,y}')")
 
 
-# --- when a transaction begins -------------------------------------------------------------------------------------------
+# --- when a transaction begins ---------------------------------------------------------------------------------------
 
 
 async def test_a_session_that_has_done_nothing_holds_no_connection(both: Both, statements: Statements) -> None:
@@ -91,12 +89,12 @@ async def test_options_of_the_transaction(both: Both) -> None:
         assert await session.exec_scalar("SHOW transaction_isolation") == "serializable"
 
 
-# --- leaving without commit ------------------------------------------------------------------------------------------------
+# --- leaving without commit ------------------------------------------------------------------------------------------
 
 
 async def test_leaving_without_commit_rolls_back_and_names_what_was_pending(both: Both) -> None:
     ada(both)
-    with pytest.warns(UncommittedChangesWarning) as caught:
+    with pytest.warns(UncommittedChangesWarning) as caught:  # noqa: PT031
         async with both.session() as session:
             user = await session.get(User, 1)
             user.name = "Changed"
@@ -111,7 +109,7 @@ async def test_leaving_without_commit_rolls_back_and_names_what_was_pending(both
 
 
 async def test_leaving_without_commit_names_what_was_flushed(both: Both) -> None:
-    with pytest.warns(UncommittedChangesWarning, match="flushed or executed"):
+    with pytest.warns(UncommittedChangesWarning, match="flushed or executed"):  # noqa: PT031
         async with both.session() as session:
             session.add(Tag(name="t"))
             await session.flush()
@@ -163,7 +161,7 @@ async def test_a_warning_made_an_error_leaves_no_connection_behind(both: Both) -
     assert both.value("SELECT count(*) FROM tags") == 0
 
 
-# --- an exception inside the block -------------------------------------------------------------------------------------------
+# --- an exception inside the block -----------------------------------------------------------------------------------
 
 
 async def test_an_exception_is_not_masked_by_a_lost_connection(both: Both) -> None:
@@ -197,7 +195,7 @@ async def test_a_connection_comes_back_clean(both: Both) -> None:
         assert await session.exec_scalar("SELECT to_regclass('leftover')") is None
 
 
-# --- auto_rollback=False -----------------------------------------------------------------------------------------------------
+# --- auto_rollback=False ---------------------------------------------------------------------------------------------
 
 
 async def leave_by_error(both: Both) -> Any:
@@ -228,7 +226,7 @@ async def test_without_auto_rollback_the_caller_rolls_back_or_closes(both: Both)
 
 async def test_without_auto_rollback_a_dropped_session_warns_and_rolls_back(both: Both) -> None:
     session = await leave_by_error(both)
-    with pytest.warns(ResourceWarning, match="dropped with its transaction"):
+    with pytest.warns(ResourceWarning, match="dropped with its transaction"):  # noqa: PT031
         del session
         gc.collect()
     assert in_use(both) == 0
@@ -242,7 +240,7 @@ async def test_without_auto_rollback_a_block_without_error_ends_as_usual(both: B
     assert both.column("SELECT name FROM tags") == ["t"]
 
 
-# --- after commit ------------------------------------------------------------------------------------------------------------
+# --- after commit ----------------------------------------------------------------------------------------------------
 
 
 async def test_objects_stay_readable_after_commit_and_close(both: Both, statements: Statements) -> None:
@@ -278,7 +276,7 @@ async def test_loaded_objects_are_readable_after_close(both: Both) -> None:
     assert (user.id, user.name, user.data, user.labels) == (1, "Ada", {"a": 1}, ["x", "y"])
 
 
-# --- after rollback ----------------------------------------------------------------------------------------------------------
+# --- after rollback --------------------------------------------------------------------------------------------------
 
 
 async def test_after_rollback_attributes_have_their_old_values(both: Both) -> None:
@@ -441,7 +439,7 @@ async def test_an_error_that_loses_nothing_needs_no_rollback(both: Both) -> None
         assert await session.exec_scalar("SELECT 1") == 1
 
 
-# --- errors --------------------------------------------------------------------------------------------------------------------
+# --- errors ----------------------------------------------------------------------------------------------------------
 
 
 async def fails(both: Both, obj: Any, kind: type[DatabaseError]) -> DatabaseError:
@@ -525,7 +523,7 @@ async def test_a_lost_connection(both: Both) -> None:
     assert both.value("SELECT name FROM users") == "Ada"
 
 
-# --- rows that are not there ---------------------------------------------------------------------------------------------------
+# --- rows that are not there -----------------------------------------------------------------------------------------
 
 
 async def test_an_update_that_hits_no_row_is_an_error(both: Both) -> None:
@@ -567,7 +565,7 @@ async def test_a_delete_that_hits_no_row_is_an_error(both: Both, count: int) -> 
     assert both.value("SELECT count(*) FROM users") == count - 1
 
 
-# --- one session, two threads or tasks -----------------------------------------------------------------------------------------
+# --- one session, two threads or tasks -------------------------------------------------------------------------------
 
 
 @only_sync
@@ -617,7 +615,7 @@ async def test_an_object_belongs_to_one_session(both: Both) -> None:
             other.delete(user)
 
 
-# --- cancellation ----------------------------------------------------------------------------------------------------------------
+# --- cancellation ----------------------------------------------------------------------------------------------------
 
 
 @only_async
@@ -672,7 +670,7 @@ async def test_cancellation_at_any_await_leaves_nothing_in_doubt(both: Both) -> 
     assert all(row[1] == 2 for row in rows)  # all of a unit of work, or nothing
 
 
-# --- closing ---------------------------------------------------------------------------------------------------------------------
+# --- closing ---------------------------------------------------------------------------------------------------------
 
 
 async def test_close_without_a_block(both: Both) -> None:

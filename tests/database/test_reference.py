@@ -46,7 +46,7 @@ def two_users(both: Both) -> None:
     both.sql("INSERT INTO orders (id, user_id, total) VALUES (1, 1, 10), (2, 1, 20), (3, 2, 30)")
 
 
-# --- overview ----------------------------------------------------------------------------------------------------------
+# --- overview --------------------------------------------------------------------------------------------------------
 
 
 async def test_overview_wraps_a_transaction(both: Both) -> None:
@@ -100,7 +100,7 @@ async def test_overview_used_as_context_manager(both: Both) -> None:
     assert session.closed
 
 
-# --- 1. synchronous session ----------------------------------------------------------------------------------------------
+# --- 1. synchronous session ------------------------------------------------------------------------------------------
 
 
 @only_sync
@@ -202,7 +202,7 @@ async def test_1_atomic_commit_closes_the_session(both: Both) -> None:
     assert both.column("SELECT name FROM users") == ["Once"]
 
 
-# --- 2. asynchronous session ---------------------------------------------------------------------------------------------
+# --- 2. asynchronous session -----------------------------------------------------------------------------------------
 
 
 @only_async
@@ -271,7 +271,7 @@ def test_2_the_apis_are_parallel() -> None:
     ]
 
 
-# --- 3. core: persistence --------------------------------------------------------------------------------------------------
+# --- 3. core: persistence --------------------------------------------------------------------------------------------
 
 
 async def test_3_add_registers_for_insertion(both: Both, statements: Statements) -> None:
@@ -363,7 +363,7 @@ async def test_3_refresh_of_a_row_that_is_gone(both: Both) -> None:
             await session.refresh(user)
 
 
-# --- 3. core: querying -------------------------------------------------------------------------------------------------------
+# --- 3. core: querying -----------------------------------------------------------------------------------------------
 
 
 async def test_3_get_fetches_by_primary_key(both: Both) -> None:
@@ -437,7 +437,7 @@ async def test_3_exec_scalar_is_the_first_column_of_the_first_row(both: Both) ->
         assert await session.exec_scalar("SELECT id, name FROM users WHERE id = 9") is None
 
 
-# --- 3. core: bulk -----------------------------------------------------------------------------------------------------------
+# --- 3. core: bulk ---------------------------------------------------------------------------------------------------
 
 
 async def test_3_bulk_insert(both: Both, statements: Statements) -> None:
@@ -464,7 +464,7 @@ async def test_3_bulk_update(both: Both, statements: Statements) -> None:
     assert both.value("SELECT count(*) FROM users WHERE status IS NULL") == 300
 
 
-# --- 4. session manager --------------------------------------------------------------------------------------------------------
+# --- 4. session manager ----------------------------------------------------------------------------------------------
 
 
 @only_sync
@@ -534,7 +534,7 @@ async def test_4_decouples_the_query_builder(both: Both) -> None:
         assert await given(Select(Count()).From(User).scalar()) == 2
 
 
-# --- 5. parallel execution -------------------------------------------------------------------------------------------------------
+# --- 5. parallel execution -------------------------------------------------------------------------------------------
 
 
 @only_async
@@ -606,7 +606,7 @@ async def test_5_async_uses_tasks(both: Both) -> None:
         assert sorted(await session.parallel_exec([task] * 3)) == [0, 1, 2]
 
 
-# --- 6. Include --------------------------------------------------------------------------------------------------------------------
+# --- 6. Include ------------------------------------------------------------------------------------------------------
 
 
 @only_sync

@@ -1,5 +1,7 @@
 """Every kind of relation: both sides in step, adding, removing, replacing; ambiguity and missing keys."""
 
+# ruff: noqa: UP037 - names in quotes are one of the spellings that are promised
+
 from __future__ import annotations
 
 from typing import List, Optional  # noqa: UP035 - both spellings are promised
@@ -26,7 +28,7 @@ from .models import (
     User,
 )
 
-# --- to-one and to-many --------------------------------------------------------------------------------------------------
+# --- to-one and to-many ----------------------------------------------------------------------------------------------
 
 
 async def test_both_sides_show_at_once(both: Both, statements: Statements) -> None:
@@ -164,7 +166,7 @@ async def test_a_list_behaves_like_a_list(both: Both) -> None:
         item.tags *= 2
 
 
-# --- one-to-one --------------------------------------------------------------------------------------------------------------
+# --- one-to-one ------------------------------------------------------------------------------------------------------
 
 
 async def test_one_to_one_from_either_side(both: Both, statements: Statements) -> None:
@@ -189,7 +191,7 @@ async def test_one_to_one_from_either_side(both: Both, statements: Statements) -
     assert both.column("SELECT user_id FROM profiles") == [None, None]
 
 
-# --- self-referential ----------------------------------------------------------------------------------------------------------
+# --- self-referential ------------------------------------------------------------------------------------------------
 
 
 async def test_a_tree(both: Both) -> None:
@@ -232,7 +234,7 @@ async def test_a_circle_of_two_tables(both: Both) -> None:
     assert [row.name for row in rows] == ["a"]
 
 
-# --- many-to-many ---------------------------------------------------------------------------------------------------------------
+# --- many-to-many ----------------------------------------------------------------------------------------------------
 
 
 async def test_many_to_many_auto_from_both_sides(both: Both) -> None:
@@ -332,7 +334,7 @@ async def test_links_follow_a_rollback(both: Both) -> None:
     assert both.column("SELECT tag_id FROM items_tags") == [item_tags[0].id]
 
 
-# --- several relations to one table, composite keys ------------------------------------------------------------------------------
+# --- several relations to one table, composite keys ------------------------------------------------------------------
 
 
 async def test_several_relations_over_composite_keys(both: Both, statements: Statements) -> None:
@@ -367,7 +369,7 @@ async def test_half_a_composite_key_leads_nowhere(both: Both) -> None:
         assert transfer.sender is None
 
 
-# --- the ways to write a relation -------------------------------------------------------------------------------------------------
+# --- the ways to write a relation ------------------------------------------------------------------------------------
 
 
 def test_spellings() -> None:
@@ -407,7 +409,7 @@ def test_the_annotation_alone_and_every_spelling() -> None:
         assert not relation.many
 
 
-# --- what can't be resolved ---------------------------------------------------------------------------------------------------------
+# --- what can't be resolved ------------------------------------------------------------------------------------------
 
 
 def test_an_ambiguity_names_the_candidates() -> None:
@@ -425,7 +427,7 @@ def test_an_ambiguity_names_the_candidates() -> None:
 
     for relation in (Someone.letters, Letter.sender):
         with pytest.raises(RelationError, match=r"sender_id.*receiver_id") as caught:
-            relation.target  # noqa: B018
+            relation.target
         assert "foreign_keys" in str(caught.value)
     with pytest.raises(RelationError, match="foreign_keys"):
         Letter(sender=Someone())
@@ -445,13 +447,13 @@ def test_a_missing_key_and_an_unknown_class() -> None:
         id: int = Column(primary_key=True)
 
     with pytest.raises(RelationError, match="foreign key"):
-        Lonely.others.target  # noqa: B018
+        Lonely.others.target
     with pytest.raises(RelationError, match="Nobody"):
-        Lonely.unknown.target  # noqa: B018
+        Lonely.unknown.target
     with pytest.raises(RelationError, match=r"wrong.*no_such_column|no_such_column"):
-        Lonely.wrong.target  # noqa: B018
+        Lonely.wrong.target
     with pytest.raises(RelationError, match="secondary_keys"):
-        Lonely.linked.target  # noqa: B018
+        Lonely.linked.target
 
 
 def test_a_link_needs_a_key_to_each_end() -> None:
@@ -466,7 +468,7 @@ def test_a_link_needs_a_key_to_each_end() -> None:
         tags: Relation[list[Tag]] = Relation(secondary=BadLink)
 
     with pytest.raises(RelationError, match="one foreign key to End and one to Tag"):
-        End.tags.target  # noqa: B018
+        End.tags.target
 
 
 async def test_a_related_object_that_was_deleted(both: Both) -> None:
