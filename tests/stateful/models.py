@@ -18,8 +18,8 @@ class Team(PSQLModel):
     settings: Column[dict[str, Any] | None] = Column()
     marks: Column[list[int] | None] = Column()
     leader_id: Column[int | None] = Column(foreign_key="people.id", on_delete="SET NULL")
-    leader: Relation["Person | None"] = Relation(foreign_keys="leader_id", back="leads")  # a circle with Person.team
-    members: Relation[list["Person"]] = Relation(foreign_keys="team_id", back="team")
+    leader: Relation[Person | None] = Relation(foreign_keys="leader_id", back="leads")  # a circle with Person.team
+    members: Relation[list[Person]] = Relation(foreign_keys="team_id", back="team")
 
 
 @table("people")
@@ -30,13 +30,13 @@ class Person(PSQLModel):
     rank: Column[int] = Column(server_default="7")
     team_id: Column[int | None] = Column(foreign_key="teams.id", on_delete="SET NULL")
     mentor_id: Column[int | None] = Column(foreign_key="people.id", on_delete="SET NULL")
-    team: Relation["Team | None"] = Relation(foreign_keys="team_id", back="members")
-    leads: Relation[list["Team"]] = Relation(foreign_keys="leader_id", back="leader")
-    mentor: Relation["Person | None"] = Relation(back="pupils")
-    pupils: Relation[list["Person"]] = Relation(back="mentor")
-    passport: Relation["Passport | None"] = Relation()
-    tasks: Relation[list["Task"]] = Relation()
-    skills: Relation[list["Skill"]] = Relation(secondary="auto")
+    team: Relation[Team | None] = Relation(foreign_keys="team_id", back="members")
+    leads: Relation[list[Team]] = Relation(foreign_keys="leader_id", back="leader")
+    mentor: Relation[Person | None] = Relation(back="pupils")
+    pupils: Relation[list[Person]] = Relation(back="mentor")
+    passport: Relation[Passport | None] = Relation()
+    tasks: Relation[list[Task]] = Relation()
+    skills: Relation[list[Skill]] = Relation(secondary="auto")
 
 
 @table("passports")
@@ -44,7 +44,7 @@ class Passport(PSQLModel):
     id: Column[int] = Column(primary_key=True)
     label: Column[str]
     holder_id: Column[int] = Column(foreign_key="people.id", on_delete="CASCADE", unique=True)
-    holder: Relation["Person"] = Relation()
+    holder: Relation[Person] = Relation()
 
 
 @table("folders")
@@ -52,9 +52,9 @@ class Folder(PSQLModel):
     id: Column[int] = Column(primary_key=True)
     label: Column[str]
     parent_id: Column[int | None] = Column(foreign_key="folders.id", on_delete="CASCADE")
-    parent: Relation["Folder | None"] = Relation()
-    children: Relation[list["Folder"]] = Relation()
-    tasks: Relation[list["Task"]] = Relation()
+    parent: Relation[Folder | None] = Relation()
+    children: Relation[list[Folder]] = Relation()
+    tasks: Relation[list[Task]] = Relation()
 
 
 @table("tasks")
@@ -63,15 +63,15 @@ class Task(PSQLModel):
     label: Column[str]
     owner_id: Column[int] = Column(foreign_key="people.id", on_delete="CASCADE")
     folder_id: Column[int | None] = Column(foreign_key="folders.id")  # no action: a folder in use can't be deleted
-    owner: Relation["Person"] = Relation()
-    folder: Relation["Folder | None"] = Relation()
+    owner: Relation[Person] = Relation()
+    folder: Relation[Folder | None] = Relation()
 
 
 @table("skills")
 class Skill(PSQLModel):
     label: Column[str] = Column(primary_key=True)  # a key that the program makes
     level: Column[int] = Column(default=1)
-    people: Relation[list["Person"]] = Relation(secondary="auto")
+    people: Relation[list[Person]] = Relation(secondary="auto")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,9 @@ NEW, STORED, DOOMED = "new", "stored", "doomed"  # doomed: deleted by the progra
 class Record:
     """What one object should say; `obj` is the object of the session, None where the program has let it go."""
 
-    def __init__(self, kind: str, label: str, obj: Any, values: dict[str, Any], links: dict[str, Record | None]) -> None:
+    def __init__(
+        self, kind: str, label: str, obj: Any, values: dict[str, Any], links: dict[str, Record | None]
+    ) -> None:
         self.kind_name = kind
         self.label = label
         self.obj = obj

@@ -22,7 +22,7 @@ from .models import MODELS, TWIN
 EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "0"))
 SETTINGS = settings(
     max_examples=EXAMPLES or 20,
-    stateful_step_count=30,
+    stateful_step_count=int(os.environ.get("STATEFUL_STEPS", "30")),
     derandomize=not EXAMPLES,
     database=None,
     report_multiple_bugs=False,
@@ -31,8 +31,8 @@ SETTINGS = settings(
 )
 EMPTY = """
 SET session_replication_role = replica;
-DELETE FROM teams; DELETE FROM people; DELETE FROM passports; DELETE FROM folders; DELETE FROM tasks; DELETE FROM skills;
-DELETE FROM people_skills;
+DELETE FROM teams; DELETE FROM people; DELETE FROM passports; DELETE FROM folders; DELETE FROM tasks;
+DELETE FROM skills; DELETE FROM people_skills;
 DELETE FROM twin.teams; DELETE FROM twin.people; DELETE FROM twin.passports; DELETE FROM twin.folders;
 DELETE FROM twin.tasks; DELETE FROM twin.skills; DELETE FROM twin.people_skills;
 SET session_replication_role = origin
@@ -59,7 +59,10 @@ def driving(request: pytest.FixtureRequest, world_dsn: str) -> Iterator[Driving]
 
 @pytest.mark.timeout(0 if EXAMPLES else 120)
 def test_a_session_does_what_the_program_meant(driving: Driving, world_dsn: str) -> None:
-    with contextlib.closing(psycopg2.connect(world_dsn)) as plain, contextlib.closing(psycopg2.connect(world_dsn)) as twin:
+    with (
+        contextlib.closing(psycopg2.connect(world_dsn)) as plain,
+        contextlib.closing(psycopg2.connect(world_dsn)) as twin,
+    ):
         plain.autocommit = twin.autocommit = True
 
         def machine() -> Any:
