@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from psqlmodel import types
-from psqlmodel.core.catalog import Catalog
+from psqlmodel.core.engine.catalog import Catalog
 from psqlmodel.model import Column, PSQLModel, table
 from psqlmodel.query.expression import TableSource
 from psqlmodel.steps import NO_COLUMNS, Rows

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from psqlmodel.core.catalog import Catalog
+from psqlmodel.core.engine.catalog import Catalog
 from psqlmodel.query.expression import TableSource
 from psqlmodel.schema import inspect_enums, inspect_tables
 from psqlmodel.schema.description import TableInfo

@@ -56,7 +56,7 @@ class AsyncSide:
 
 @pytest.fixture(scope="module", params=[SyncSide, AsyncSide], ids=["psycopg2", "asyncpg"])
 def side(request, server) -> Iterator[SyncSide | AsyncSide]:
-    from psqlmodel.core.dsn import parse_dsn
+    from psqlmodel.core.engine.dsn import parse_dsn
 
     dsn = server.create_database(f"types_{request.param.__name__.lower()}")
     made = request.param(parse_dsn(dsn).parameters)
