@@ -80,7 +80,7 @@ class UndoLog:
     def forget(self, obj: Any) -> None:
         """Forget an object that leaves the session: a rollback does not concern it."""
         for frame in self._frames:
-            frame.pop(id(obj), None)
+            _ = frame.pop(id(obj), None)
 
     def clear(self) -> None:
         """Forget everything: the transaction has ended."""
