@@ -210,9 +210,9 @@ class Refresher:
         before, value = original[key].wire, own.get(key)
         if wire == before or wire is None:
             return
-        type_ = self.mapper.attributes[key].type
-        load = None if type_ is None else type_.load
-        was, now = (before, wire) if load is None else (load(before), load(wire))
+        load = self.mapper.attributes[key].pg_type.load
+        was: Any = before if load is None else load(before)
+        now: Any = wire if load is None else load(wire)
         if repr(value) != repr(was) or type(value) is not type(now):  # to Python True equals 1, to JSON it does not
             return
         if isinstance(value, dict):

@@ -101,7 +101,7 @@ def test_loaded_objects_are_their_class_and_nothing_else() -> None:
     assert type(thing) is Thing
     assert isinstance(thing, Thing)
     assert thing.colour is Colour.RED
-    assert repr(thing) == "Thing(id=1, name='a', colour=<Colour.RED: 'red'>, flag=True)"
+    assert repr(thing) == "Thing(id=1, name='a', colour=<Colour.RED: 'red'>, data={'a': 1}, numbers=[1], flag=True)"
 
 
 def test_raw_values_are_decoded_when_they_are_read_and_are_each_objects_own() -> None:
