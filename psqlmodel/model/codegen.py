@@ -217,7 +217,7 @@ class Refresher:
             return
         if isinstance(value, dict):
             value.clear()
-            value.update(now)
+            value |= now
         elif isinstance(value, list):
             value[:] = copied(now)
         else:

@@ -128,7 +128,7 @@ def _comparable(value: tuple[Any, ...]) -> tuple[Any, ...] | None:
     if any(part is None for part in value):
         return None
     try:
-        hash(value)
+        _ = hash(value)
     except TypeError:
         return None
     return value

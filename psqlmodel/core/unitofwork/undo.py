@@ -66,12 +66,12 @@ class UndoLog:
     def linked(self, pairs: Iterable[Link]) -> None:
         """Remember link rows that are about to be made."""
         for pair in pairs:
-            self._pairs[-1].setdefault(pair, False)
+            _ = self._pairs[-1].setdefault(pair, False)
 
     def unlinked(self, pairs: Iterable[Link]) -> None:
         """Remember link rows that are about to be deleted."""
         for pair in pairs:
-            self._pairs[-1].setdefault(pair, True)
+            _ = self._pairs[-1].setdefault(pair, True)
 
     def deleted_objects(self) -> Iterable[Any]:
         """Give the objects whose rows the transaction deleted."""
