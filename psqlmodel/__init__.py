@@ -8,6 +8,8 @@ from psqlmodel.core.engine.jobs import PreparedTransaction
 from psqlmodel.core.loading.result import AsyncQueryResult, QueryResult
 from psqlmodel.core.row import Row as ResultRow
 from psqlmodel.core.session import AsyncSession, Session
+from psqlmodel.core.verbs.planning import Plan, PlannedStatement
+from psqlmodel.core.verbs.written import Written
 from psqlmodel.drivers.slots import PoolStatus
 from psqlmodel.errors import *  # noqa: F403 - the whole tree is public
 from psqlmodel.model import Check, Column, Exclude, ForeignKey, Index, PSQLModel, Relation, Unique, table
@@ -27,6 +29,8 @@ __all__ = [
     "ForeignKey",
     "Index",
     "PSQLModel",
+    "Plan",
+    "PlannedStatement",
     "PoolStatus",
     "PreparedTransaction",
     "QueryResult",
@@ -36,6 +40,7 @@ __all__ = [
     "SessionManager",
     "StatementEvent",
     "Unique",
+    "Written",
     "__version__",
     "create_async_engine",
     "create_engine",

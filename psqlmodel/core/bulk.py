@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.transaction import execute, within
-from psqlmodel.core.unitofwork import sql
+from psqlmodel.core.unitofwork import sql, versioning
 from psqlmodel.core.unitofwork.collect import outgoing, take_keys
 from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.core.unitofwork.sending import blame
@@ -287,13 +287,14 @@ def _update(workspace: Workspace, batch: Batch) -> Steps[int]:
     keys = list(mapper.primary_key)
     computed = workspace.catalog.generated(mapper)
     attributes = [mapper.attributes[key] for key in batch.keys]
-    changed = [column for column in attributes if not column.primary_key and column.name not in computed]
+    plain = [column for column in attributes if not column.primary_key and not column.version]
+    changed = [column for column in plain if column.name not in computed]
     if not changed:
         raise InvalidValueError(f"bulk_update: models[{batch.positions[0]}] sets no column besides its key")
     type_of = workspace.catalog.type_of
     sets = sql.named(changed, [type_of(column) for column in changed])
     wanted = sql.named(keys, [type_of(column) for column in keys])
-    text = sql.update_many(mapper.qualified, sets, wanted, [])
+    text = sql.update_many(mapper.qualified, sets, wanted, [], versioning.bump(mapper))
     args = _dumped(workspace, batch, [*changed, *keys])
     count = yield from _send(workspace, batch, Statement(text, args, purpose="bulk"))
     if count != len(batch.rows):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from psqlmodel import Column, Engine, MappingError, ObjectStateError, PSQLModel, Select, StaleObjectError, table
+from psqlmodel import Alias, Column, Engine, MappingError, ObjectStateError, PSQLModel, Select, StaleObjectError, table
 
 from .both import Both, Statements
 from .versioned import File, Folder, Sheet, Stamped, make_tables
@@ -246,6 +246,50 @@ async def test_an_object_without_known_version_is_not_written(both: Both) -> Non
         with pytest.raises(ObjectStateError, match="does not know its version"):
             await session.flush()
         await session.rollback()
+
+
+@pytest.mark.parametrize("model", [Sheet, File])
+async def test_a_version_that_is_set_to_none_is_not_passed_over(both: Both, model: Any) -> None:
+    await made(both, model(id=1, title="a"))
+    async with both.session() as session:
+        obj = await session.get(model, 1)
+        setattr(obj, model.__mapper__.version.key, None)
+        obj.title = "b"
+        with pytest.raises(ObjectStateError, match="does not know its version"):
+            await session.flush()
+        await session.rollback()
+
+
+async def test_bulk_work_counts_versions_on(both: Both) -> None:
+    sheets = [Sheet(title="a"), Sheet(title="b")]
+    async with both.session() as session:
+        await session.bulk_insert(sheets)
+        sheets[0].title = "c"
+        await session.bulk_update(sheets)
+        await session.commit()
+        session.add(sheets[1])
+        sheets[1].title = "d"
+        with pytest.raises(StaleObjectError):
+            await session.commit()
+    rows = both.sql("SELECT title, version FROM sheets ORDER BY id")
+    assert [tuple(row) for row in rows] == [("c", 2), ("b", 2)]
+
+
+async def test_xmin_in_queries_of_all_kinds(both: Both) -> None:
+    await made(both, Folder(id=1, name="f"), File(id=1, title="a", folder_id=1), File(id=2, title="b", folder_id=1))
+    async with both.session() as session:
+        other = Alias(File, "other")
+        folder = await (await session.exec(Select(Folder).Include(Folder.files))).one()
+        assert [file.xmin is not None for file in folder.files] == [True, True]
+        pair = await (await session.exec(Select(File, other).Join(other, other.id > File.id))).one()
+        assert [file.id for file in pair] == [1, 2]
+        assert len(await session.exec(Select(File).Distinct())) == 2
+        assert len(await session.exec(Select(File).Where(File.id == 1).Union(Select(File)))) == 2
+        assert (await session.exec_scalar(Select(File.xmin).Where(File.id == 1))) == pair[0].xmin
+        copied = File.from_dict(pair[0].to_dict() | {"id": 3})
+        session.add(copied)
+        await session.commit()
+        assert copied.xmin != pair[0].xmin
 
 
 async def test_rows_that_the_database_changed_in_this_transaction_are_no_conflict(both: Both) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-EXAMPLES = [str(HERE / name) for name in ("models.py", "accepted.py", "rejected.py")]
+EXAMPLES = [str(HERE / name) for name in ("models.py", "accepted.py", "rejected.py", "verbs.py")]
 
 
 def test_mypy() -> None:

@@ -11,8 +11,9 @@ from psqlmodel.core.unitofwork.collect import dumped, dumped_column, outgoing, t
 from psqlmodel.core.unitofwork.sending import send
 from psqlmodel.model.fields import Column
 from psqlmodel.model.mapper import Mapper
+from psqlmodel.model.versions import is_system
 from psqlmodel.query.quoting import quote
-from psqlmodel.steps import Statement, Steps
+from psqlmodel.steps import Rows, Statement, Steps
 
 if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
@@ -28,49 +29,56 @@ def update(workspace: Workspace, mapper: Mapper, columns: tuple[str, ...], objec
         take_keys(obj, relations)
     objects = in_key_order(mapper, objects)
     changed = [mapper.attributes[key] for key in columns if mapper.version is None or key != mapper.version.key]
-    yield from _write(workspace, mapper, changed, objects, lambda column, obj: value_of(obj, column.key))
+    values = [[value_of(obj, str(column.key)) for obj in objects] for column in changed]
+    yield from _write(workspace, mapper, changed, values, objects)
     _rekey(workspace, mapper, columns, objects)
 
 
 def _write(
+    workspace: Workspace, mapper: Mapper, changed: list[Column[Any]], values: list[list[Any]], objects: list[Any]
+) -> Steps[None]:
+    """Send the UPDATE of an array of values for each column, and receive what the server makes anew."""
+    yield from read_versions(workspace, mapper, objects)
+    computed = workspace.catalog.generated(mapper)
+    made = [c for c in mapper.columns if c.generated or c.version or c.name in computed]
+    statement = _statement(workspace, mapper, changed, values, objects, made)
+    rows = yield from send(workspace, mapper, objects, statement)
+    if rows.count != len(objects):
+        yield from _stale(workspace, mapper, objects, rows)
+    for column in made:
+        for obj in objects:
+            versioning.remember(obj, str(column.key))
+    if made:
+        insertion.receive(objects, made, rows, len(objects) > 1)
+
+
+def _statement(
     workspace: Workspace,
     mapper: Mapper,
     changed: list[Column[Any]],
+    values: list[list[Any]],
     objects: list[Any],
-    value: Callable[[Column[Any], Any], Any],
-) -> Steps[None]:
-    """Send the UPDATE and receive what the server makes anew: generated columns and the version."""
+    made: list[Column[Any]],
+) -> Statement:
     type_of = workspace.catalog.type_of
-    yield from read_versions(workspace, mapper, objects)
-    sets = sql.named(changed, [type_of(column) for column in changed])
+    types = [type_of(column) for column in changed]
+    sets = sql.named(changed, types)
     keys = [*named_keys(mapper, type_of), *versioning.guards(mapper, type_of)]
     bump = versioning.bump(mapper)
     if not sets and not bump:  # only the version is to be checked
         bump = [f"{keys[0][0]} = t.{keys[0][0]}"]
-    computed = workspace.catalog.generated(mapper)
-    made = [c for c in mapper.columns if c.generated or c.version or c.name in computed]
     returning = [quote(str(column.name)) for column in made]
     guarding = versioning.versions(mapper, objects, type_of)
+    columns = zip(changed, types, values, strict=True)
     if len(objects) == 1:
-        obj = objects[0]
-        values = [dumped(mapper, c, type_of(c), value(c, obj)) for c in changed]
+        ones = [dumped(mapper, column, type_, array[0]) for column, type_, array in columns]
+        args = [*ones, *stored_key(mapper, objects[0], type_of), *_version(mapper, objects[0], type_of)]
         text = sql.update_one(mapper.qualified, sets, keys, returning, bump)
-        args = [*values, *stored_key(mapper, obj, type_of), *_version(mapper, obj, type_of)]
     else:
-        arrays = [dumped_column(mapper, c, type_of(c), [value(c, o) for o in objects]) for c in changed]
-        text = sql.update_many(mapper.qualified, sets, keys, returning, bump)
+        arrays = [dumped_column(mapper, column, type_, array) for column, type_, array in columns]
         args = [*arrays, *key_arrays(mapper, objects, type_of), *guarding]
-    rows = yield from send(workspace, mapper, objects, Statement(text, args, purpose="flush"))
-    if rows.count != len(objects):
-        if guarding:
-            lost = versioning.lost_of(objects, [row[0] for row in rows.data]) if len(objects) > 1 else objects
-            raise versioning.stale_error(mapper, "UPDATE", lost, len(objects))
-        yield from _stale(workspace, mapper, objects)
-    if made:
-        for obj in objects:
-            for column in made:
-                versioning.remember(obj, str(column.key))
-        insertion.receive(objects, made, rows, len(objects) > 1)
+        text = sql.update_many(mapper.qualified, sets, keys, returning, bump)
+    return Statement(text, args, purpose="flush")
 
 
 def named_keys(mapper: Mapper, type_of: Any) -> list[sql.TypedColumn]:
@@ -85,10 +93,16 @@ def _version(mapper: Mapper, obj: Any, type_of: Any) -> list[Any]:
 
 
 def read_versions(workspace: Workspace, mapper: Mapper, objects: list[Any]) -> Steps[None]:
-    """Read the versions of rows that the database itself changed in this transaction (ON DELETE SET NULL)."""
+    """Read the versions of rows that the database itself changed in this transaction (ON DELETE SET NULL).
+
+    Such a version is None without the program having set it.
+    """
     version = mapper.version
-    asked = [] if version is None else [obj for obj in objects if obj.__dict__.get(version.key, "") is None]
-    if version is None or not asked:
+    if version is None or not is_system(version):
+        return
+    unread = [obj for obj in objects if obj.__dict__.get(version.key, "") is None]
+    asked = [obj for obj in unread if version.key not in obj._state.original]
+    if not asked:
         return
     type_of = workspace.catalog.type_of
     text = sql.versions(mapper.qualified, named_keys(mapper, type_of), quote(str(version.name)))
@@ -140,13 +154,18 @@ def vacate(
 ) -> Steps[None]:
     """Give columns of rows a value for the time being, so that others may have theirs; `value` makes one."""
     changed = [mapper.attributes[key] for key in columns]
-    yield from _write(workspace, mapper, changed, in_key_order(mapper, objects), lambda column, _: value(column))
+    values = [[value(column) for _ in objects] for column in changed]
+    yield from _write(workspace, mapper, changed, values, in_key_order(mapper, objects))
 
 
-def _stale(workspace: Workspace, mapper: Mapper, objects: list[Any]) -> Steps[None]:
-    """Find out which rows were not there, and raise."""
-    type_of = workspace.catalog.type_of
-    text = sql.missing_rows(mapper.qualified, named_keys(mapper, type_of))
-    rows = yield from execute(workspace, Statement(text, key_arrays(mapper, objects, type_of), purpose="flush"))
-    lost = [objects[row[0] - 1] for row in rows.data] or objects
+def _stale(workspace: Workspace, mapper: Mapper, objects: list[Any], answered: Rows) -> Steps[None]:
+    """Find out which rows were not there, or not in the version that was read, and raise."""
+    if mapper.version is None:
+        text = sql.missing_rows(mapper.qualified, named_keys(mapper, workspace.catalog.type_of))
+        args = key_arrays(mapper, objects, workspace.catalog.type_of)
+        rows = yield from execute(workspace, Statement(text, args, purpose="flush"))
+        lost = [objects[row[0] - 1] for row in rows.data] or objects
+    else:
+        found = [row[0] for row in answered.data] if len(objects) > 1 else []
+        lost = versioning.lost_of(objects, found)
     raise versioning.stale_error(mapper, "UPDATE", lost, len(objects))
