@@ -12,7 +12,7 @@ import linecache
 import weakref
 from collections.abc import Callable, Sequence
 from keyword import iskeyword
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from psqlmodel.model.state import UNSET, Raw, raw_name
 from psqlmodel.types import loader
@@ -217,7 +217,7 @@ class Refresher:
             return
         if isinstance(value, dict):
             value.clear()
-            value |= now
+            value.update(cast("dict[Any, Any]", now))
         elif isinstance(value, list):
             value[:] = copied(now)
         else:
