@@ -20,8 +20,7 @@ def synchronous(session: Session, user: User) -> None:
     assert_type(session.sync_set(Order, list[Order](), scope=Order.id > 3), Written[Order])
     assert_type(session.plan(), Plan)
     assert_type(session.changes(user), dict[str, tuple[Any, Any]])
-    session.sync_set(Order, [user], scope=Order.id > 3)  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
-    session.sync_set(Order, [], scope=True)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    session.sync_set(Order, [])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 async def asynchronous(session: AsyncSession, user: User) -> None:
@@ -30,5 +29,5 @@ async def asynchronous(session: AsyncSession, user: User) -> None:
     assert_type(await session.get_or_create(User, name="Ada"), tuple[User, bool])
     assert_type(await session.merge(user), User)
     assert_type(await session.merge([user]), list[User])
-    assert_type(await session.upsert(user), Written[User])
+    assert_type(await session.upsert([user]), Written[User])
     assert_type(await session.sync_set(Order, list[Order](), scope=Order.id > 3), Written[Order])

@@ -109,7 +109,7 @@ class Verbs:
         """
         return self._run(fetching.merge(self._workspace, models))
 
-    def upsert(self, models: Iterable[M] | M, *, on: Any = None, update: Any = None) -> Written[M]:
+    def upsert(self, models: Iterable[M], *, on: Any = None, update: Any = None) -> Written[M]:
         """Insert objects, or update the rows that agree with them in the columns `on`; one statement.
 
         `on` has a unique constraint (default: the primary key); `update` are the columns that are written where the
@@ -119,7 +119,9 @@ class Verbs:
         """
         return self._run(upserting.upsert(self._workspace, models, on, update))
 
-    def sync_set(self, model: type[M], models: Iterable[M], *, scope: Expression[Any], on: Any = None) -> Written[M]:
+    def sync_set(
+        self, model: type[M], models: Iterable[M], *, scope: Expression[bool] | bool, on: Any = None
+    ) -> Written[M]:
         """Make the rows for which `scope` is true equal to the objects: insert, update what differs, delete the rest.
 
         One statement; rows that are equal are not written. Rows are found by `on` (default: the primary key).
@@ -155,12 +157,12 @@ class AsyncVerbs:
         """Bring the values of objects from elsewhere into this session's objects; see `Session.merge`."""
         return await self._run(fetching.merge(self._workspace, models))
 
-    async def upsert(self, models: Iterable[M] | M, *, on: Any = None, update: Any = None) -> Written[M]:
+    async def upsert(self, models: Iterable[M], *, on: Any = None, update: Any = None) -> Written[M]:
         """Insert objects, or update the rows that are there; see `Session.upsert`."""
         return await self._run(upserting.upsert(self._workspace, models, on, update))
 
     async def sync_set(
-        self, model: type[M], models: Iterable[M], *, scope: Expression[Any], on: Any = None
+        self, model: type[M], models: Iterable[M], *, scope: Expression[bool] | bool, on: Any = None
     ) -> Written[M]:
         """Make a slice of a table equal to the objects; see `Session.sync_set`."""
         return await self._run(syncing.sync_set(self._workspace, model, models, scope, on))
