@@ -1,4 +1,4 @@
-"""Versions: two sessions that write one row, by a counter, a timestamp and `xmin`; who lost is told, in one statement."""
+"""Versions: two sessions that write one row, by a counter, a timestamp and `xmin`; who lost is told."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_a_deletion_of_someone_elses_change_is_refused(both: Both, model: 
         await theirs.commit()
         for obj in ours:
             mine.delete(obj)
-        with pytest.raises(StaleObjectError, match="DELETE of .* did not find 1 of 2") as caught:
+        with pytest.raises(StaleObjectError, match=r"DELETE of .* did not find 1 of 2") as caught:
             await mine.commit()
         assert caught.value.objects == (ours[1],)
     assert both.value(f"SELECT count(*) FROM {model.__mapper__.table}") == 2

@@ -29,7 +29,7 @@ class Stamped(PSQLModel):
 class Folder(PSQLModel):
     id: Column[int] = Column(primary_key=True)
     name: Column[str]
-    files: Relation[list["File"]] = Relation()
+    files: Relation[list[File]] = Relation()
 
 
 @table("files", optimistic="xmin")
@@ -38,7 +38,7 @@ class File(PSQLModel):
     title: Column[str]
     code: Column[str | None] = Column(unique=True)
     folder_id: Column[int | None] = Column(foreign_key="folders.id", on_delete="SET NULL")
-    folder: Relation["Folder | None"] = Relation()
+    folder: Relation[Folder | None] = Relation()
 
 
 @table("lines", constraints=[Unique("folder_id", "number")])
@@ -62,4 +62,4 @@ def make_tables(engine: Engine) -> None:
     engine.create_all(VERSIONED)
     for model in VERSIONED:
         name = model.__mapper__.table
-        engine.execute(f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), 1000)")  # noqa: S608
+        engine.execute(f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), 1000)")

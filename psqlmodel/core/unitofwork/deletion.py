@@ -30,8 +30,12 @@ def delete(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
         objects = rows_of[mapper] = in_key_order(mapper, changes.deleted[mapper])
         yield from links.unlink_deleted(workspace, mapper, objects)
         yield from read_versions(workspace, mapper, objects)
-        parts.append((mapper.qualified, [*named_keys(mapper, type_of), *versioning.guards(mapper, type_of)]))
-        args += [*key_arrays(mapper, objects, type_of), *versioning.versions(mapper, objects, type_of)]
+        keys = [*named_keys(mapper, type_of), *versioning.guards(mapper, type_of)]
+        arrays = [*key_arrays(mapper, objects, type_of), *versioning.versions(mapper, objects, type_of)]
+        if len(group) > 1 and mapper.version is not None:
+            yield from _check_versions(workspace, mapper, objects, Statement(sql.lock(mapper.qualified, keys), arrays))
+        parts.append((mapper.qualified, keys))
+        args += arrays
     if len(parts) > 1:
         text = sql.delete_together(parts)
     else:
@@ -44,6 +48,15 @@ def delete(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
         if len(ordinals) != len(objects):
             lost = versioning.lost_of(objects, ordinals) or objects
             raise versioning.stale_error(mapper, "DELETE", lost, len(objects), len(objects) - len(ordinals))
+
+
+def _check_versions(workspace: Workspace, mapper: Mapper, objects: list[Any], lock: Statement) -> Steps[None]:
+    """Compare versions before rows that refer to each other go: one that stays would be a foreign key's error."""
+    lock.purpose = "flush"
+    rows = yield from send(workspace, mapper, objects, lock)
+    lost = versioning.lost_of(objects, [row[0] for row in rows.data])
+    if lost:
+        raise versioning.stale_error(mapper, "DELETE", lost, len(objects))
 
 
 def mark_cascaded(workspace: Workspace, mapper: Mapper, deleted: list[Any]) -> None:

@@ -118,6 +118,13 @@ def delete_guarded(table: str, keys: Sequence[TypedColumn], first: int = 1) -> s
     return f"DELETE FROM {table} AS t USING {_unnest(keys, first)} WHERE {_keys_equal(keys, 1)} RETURNING d.ord"
 
 
+def lock(table: str, keys: Sequence[TypedColumn]) -> str:
+    """Return the query that locks rows and gives the ordinals (from 1) of those found: an array per key column."""
+    return (
+        f"SELECT d.ord FROM {_unnest(keys)} JOIN {table} AS t ON {_keys_equal(keys, 1)} ORDER BY d.ord FOR UPDATE OF t"
+    )
+
+
 def versions(table: str, keys: Sequence[TypedColumn], version: str) -> str:
     """Return the query for the ordinals (from 1) and versions of rows: an array per key column."""
     return f"SELECT d.ord, t.{version} FROM {_unnest(keys)} JOIN {table} AS t ON {_keys_equal(keys, 1)}"

@@ -109,19 +109,20 @@ def _inserts(group: Group, changes: Changes, catalog: Catalog) -> Iterator[Plann
         batches: dict[tuple[Mapper, tuple[str, ...]], list[Any]] = {}
         for obj in level:
             mapper = type(obj).__mapper__
-            batches.setdefault((mapper, _set_columns(obj, relations[mapper])), []).append(obj)
+            batches.setdefault((mapper, _set_columns(obj, relations[mapper], changes.waiting)), []).append(obj)
         for (mapper, keys), batch in batches.items():
             for part in [[obj] for obj in batch] if _one_by_one(mapper, keys, catalog) else [batch]:
                 yield PlannedStatement("INSERT", mapper.qualified, keys, part)
         changes.waiting.difference_update(map(id, level))
 
 
-def _set_columns(obj: Any, relations: list[RelationInfo]) -> tuple[str, ...]:
+def _set_columns(obj: Any, relations: list[RelationInfo], waiting: set[int]) -> tuple[str, ...]:
     """Return the columns that the INSERT of an object sets, with the keys that come from others."""
     mapper = type(obj).__mapper__
     keys = set(row_keys(obj, mapper))
     for relation in relations:
-        if obj.__dict__.get(relation.key) is not None:
+        parent = obj.__dict__.get(relation.key)
+        if parent is not None and id(parent) not in waiting:
             keys.update(relation.local_keys)
     return tuple(key for key in mapper.keys if key in keys)
 
@@ -153,6 +154,8 @@ def _deletes(changes: Changes) -> Iterator[PlannedStatement]:
             for relation in mapper.relations.values():
                 if relation.declared.secondary is not None:
                     yield PlannedStatement("DELETE", str(relation.link_table), (), changes.deleted[mapper])
+            if len(group) > 1 and mapper.version is not None:
+                yield PlannedStatement("SELECT", mapper.qualified, _keys(mapper), changes.deleted[mapper])
         yield PlannedStatement("DELETE", ", ".join(mapper.qualified for mapper in group), (), objects)
 
 
