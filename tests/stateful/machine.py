@@ -69,6 +69,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.nested: list[Any] = []  # open blocks of begin_nested
         self.seen: list[dict[str, dict[str, Any]]] = []  # what the objects said when each block, or all, began
         self.numbers: Counter[str] = Counter()
+        self.lost: list[Any] = []  # objects that a rollback made transient again
 
     @initialize()
     def a_small_world(self) -> None:
@@ -356,6 +357,30 @@ class SessionMachine(RuleBasedStateMachine):
             if record.label in self.world.records:
                 self.act(lambda: self.wait(self.session.refresh(self.obj(record))))
 
+    @step(kind=st.sampled_from(sorted(KINDS)), index=which, rank=small)
+    def discard_changes(self, kind: str, index: int, rank: int) -> None:
+        """Refreshing an object discards what was changed in it."""
+        record = self.pick(kind, index)
+        if record is None or self.world.dirty:
+            return
+        obj = self.obj(record)
+        if kind == "Person":
+            obj.rank = rank
+        for link, target in record.kind.links.items():
+            setattr(obj, link, self.obj(self.pick(target, rank)))
+        self.wait(self.session.refresh(obj))
+
+    @step(kind=st.sampled_from(sorted(KINDS)))
+    def query_without_flush(self, kind: str) -> None:
+        """With autoflush off a query shows what is in the database; changes of its objects are kept."""
+        with self.session.no_autoflush():
+            found = list(self.wait(self.wait(self.session.exec(Select(KINDS[kind].cls))).all()))
+        assert {obj.label for obj in found} == self.world.stored(kind)
+        for obj in found:
+            record = self.world.records[obj.label]
+            assert record.obj is None or record.obj is obj
+            record.obj = obj
+
     @precondition(lambda self: not self.world.dirty)
     @step()
     def let_go(self) -> None:
@@ -409,6 +434,50 @@ class SessionMachine(RuleBasedStateMachine):
         """An error in the block takes back the block, rows and objects, and nothing else."""
         self.driving.leave(self.nested.pop(), OnPurpose())
         self.nested_rolled_back()
+
+    @precondition(lambda self: self.lost)
+    @step(index=which)
+    def try_again(self, index: int) -> None:
+        """What a rollback made transient can be added again, with all that hangs on it."""
+        first = self.lost[index % len(self.lost)]
+        known = {id(obj) for obj in self.lost} | {id(r.obj) for r in self.world.records.values() if r.alive}
+        if any(id(other) not in known for obj in self.lost for other in _related(obj)):
+            return  # it hangs on something that is gone
+        self.session.add(first)
+        back = [obj for obj in self.lost if obj in self.session]
+        self.lost = [obj for obj in self.lost if obj not in self.session]
+        for obj in back:
+            kind = type(obj).__name__
+            values = {column: _copied(obj.__dict__.get(column, UNSET)) for column in KINDS[kind].columns}
+            self.world.records[obj.label] = Record(kind, obj.label, obj, values, {})
+        for obj in back:
+            record = self.world.records[obj.label]
+            shown = {link: _label(obj.__dict__.get(link)) for link in record.kind.links}
+            record.links = {link: self.world.records[label] if label else None for link, label in shown.items()}
+            for key, at in (("skills", 0), ("people", 1)):
+                for other in obj.__dict__.get(key, ()) if key in type(obj).__mapper__.relations else ():
+                    self.world.pairs.add((obj.label, other.label) if at == 0 else (other.label, obj.label))
+
+    @precondition(lambda self: not self.nested)
+    @step(person=which, rank=small, team=st.none() | which, let_go=st.booleans())
+    def next_session(self, person: int, rank: int, team: int | None, let_go: bool) -> None:
+        """Objects outlive their session; what changes meanwhile is written by the next one that they are added to."""
+        self.act(lambda: self.wait(self.session.commit()))
+        self.world.commit()
+        self.remember()
+        self.wait(self.session.close())
+        self.session = self.driving.session()
+        self.lost.clear()
+        if let_go:
+            for record in self.world.records.values():
+                record.obj = None
+            return
+        record, target = self.pick("Person", person), None if team is None else self.pick("Team", team)
+        if record is not None and record.obj is not None and (target is None or target.obj is not None):
+            record.obj.rank = record.values["rank"] = rank
+            record.obj.team = target and target.obj
+            record.links["team"] = target
+        self.session.add_all([record.obj for record in self.world.records.values() if record.obj is not None])
 
     # --- checks ---------------------------------------------------------------------------------------------------
 
@@ -611,6 +680,7 @@ class SessionMachine(RuleBasedStateMachine):
             assert record.obj._state.status == "transient", f"{record} is {record.obj._state.status}"
             if "id" in record.kind.cls.__mapper__.attributes:
                 assert record.obj.__dict__.get("id") is None, f"{record} keeps its key"
+        self.lost += [record.obj for record in made if record.obj is not None]
         for record in self.world.records.values():
             if record.obj is None:
                 continue
@@ -633,6 +703,15 @@ def _said(obj: Any) -> dict[str, Any]:
         if value is not NOT_LOADED:
             said[key] = [item.label for item in value] if isinstance(value, list) else _label(value)
     return said
+
+
+def _related(obj: Any) -> list[Any]:
+    found = []
+    for relation in type(obj).__mapper__.relations.values():
+        value = relation.loaded(obj)
+        if value is not NOT_LOADED and value is not None:
+            found += value if isinstance(value, list) else [value]
+    return found
 
 
 def _label(obj: Any) -> str | None:

@@ -98,6 +98,10 @@ class World:
         row, stored = record.row(), self._stored[record.label]
         return [column for column, value in row.items() if value != stored[column]]
 
+    def stored(self, kind: str) -> set[str]:
+        """The labels of the rows of a class that the twin has."""
+        return {label for label in self._stored if self.records[label].kind_name == kind}
+
     @property
     def dirty(self) -> bool:
         return self.pairs != self._stored_pairs or any(

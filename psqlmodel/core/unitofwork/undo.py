@@ -214,6 +214,7 @@ def _restore(unit: UnitOfWork, entry: Entry) -> None:
             obj.__dict__.pop(key, None)
             mapper.drop_raw(obj, key)
         obj.__dict__.update(entry.values)
+        unit.returned.add(id(obj))
         set_state(obj, TRANSIENT)
         return
     set_state(obj, TRANSIENT)  # nothing is remembered while the old values are put back

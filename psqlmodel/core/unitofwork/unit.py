@@ -44,6 +44,7 @@ class UnitOfWork:
         self.tracked: Objects = {}  # persistent objects with a state of their own: modified, or handed out for it
         self.deleted: Objects = {}
         self.undo = UndoLog()
+        self.returned: set[int] = set()  # ids of what a rollback made transient; one that is used again does no harm
         # Set by a session that can load an attribute at the moment it is read.
         self.load_now: Callable[[Any, str], Any] | None = None
         self.strict = False
@@ -118,7 +119,9 @@ class UnitOfWork:
         """Register several objects as `add` does; all or none."""
         if isinstance(objects, str | Mapping) or not isinstance(objects, Iterable):
             raise NotMappedError(f"add_all takes a list of objects, not {type(objects).__name__}; add takes one object")
-        reached = list(_reachable([_checked(obj) for obj in objects]))
+        start = [_checked(obj) for obj in objects]
+        given = {id(obj) for obj in start}
+        reached = [each for each in _reachable(start) if id(each) in given or not self._is_stood_for(each)]
         for each in reached:
             self._check_addable(each)
         for each in reached:
@@ -165,6 +168,7 @@ class UnitOfWork:
         """Forget what the transaction changed: there is no way back behind a commit."""
         for obj in self.undo.deleted_objects():
             set_state(obj, TRANSIENT)
+        self.returned.clear()
         self.undo.clear()
 
     def restore(self) -> None:
@@ -241,11 +245,21 @@ class UnitOfWork:
                 f"the session already has another object for {mapper.name} {key!r}: change that one instead"
             )
 
+    def _is_stood_for(self, obj: Any) -> bool:
+        """Tell whether the session has another object for the row of this one, which has no changes to lose."""
+        state = obj._state
+        if state is TRANSIENT or state.unit is self or state.original:
+            return False
+        known = self.identity.get(state.mapper, state.mapper.stored_key_of(obj))
+        return known is not None and known is not obj
+
     def _add(self, obj: Any) -> None:
         state, mapper = obj._state, type(obj).__mapper__
         if state is TRANSIENT:
             set_state(obj, State(self, mapper, PENDING))
             self.new[id(obj)] = obj
+            if id(obj) in self.returned:
+                _rejoin(obj)
         elif state.unit is self:
             if state.status == DELETED and id(obj) in self.deleted:
                 del self.deleted[id(obj)]
@@ -307,19 +321,29 @@ def _checked(obj: Any) -> Any:
     return obj
 
 
+def _rejoin(obj: Any) -> None:
+    """Show an object that a rollback took off the lists of others on them again."""
+    for relation in type(obj).__mapper__.all_relations():
+        value, back = obj.__dict__.get(relation.key), relation.back
+        if value is None or back is None or not (relation.outgoing or relation.secondary is not None):
+            continue
+        for other in value if isinstance(value, list) else (value,):
+            back.add_loaded(other, obj)
+
+
 def _reachable(start: list[Any]) -> Iterator[Any]:
-    """Give the objects of `start` and those that hang on them through loaded relations and that no session knows."""
+    """Give the objects of `start`, and new and detached ones that hang on them through loaded relations."""
     seen = {id(obj) for obj in start}
     waiting = deque(start)
     while waiting:
         obj = waiting.popleft()  # in the order in which they were given, which their keys will follow
         yield obj
-        values = obj.__dict__
         for relation in type(obj).__mapper__.all_relations():
-            value = values.get(relation.key)
-            if value is None:
+            value = relation.loaded(obj)
+            if value is None or value is UNSET:
                 continue
             for item in value if isinstance(value, list) else (value,):
-                if item._state is TRANSIENT and id(item) not in seen:
+                unit = item._state.unit
+                if (unit is None or unit.closed) and id(item) not in seen:
                     seen.add(id(item))
                     waiting.append(item)

@@ -1,0 +1,135 @@
+"""Lists agree with the rows after a rollback and a deletion: cases that random programs found, made small."""
+
+from __future__ import annotations
+
+import pytest
+
+from .both import Both
+from .models import Course, Item, Order, Student, Tag, User
+
+
+@pytest.fixture(autouse=True)
+def _a_user(both: Both) -> None:
+    both.sql("INSERT INTO users (id, name) VALUES (1, 'Ada'), (2, 'Bob')")
+    both.sql("INSERT INTO orders (id, user_id, total) VALUES (1, 1, 5)")
+    both.sql("INSERT INTO students (id, name) VALUES (1, 'Kurt')")
+    both.sql("INSERT INTO courses (id, title) VALUES (1, 'Logic')")
+
+
+async def test_a_list_that_was_loaded_after_an_insert_follows_the_rollback(both: Both) -> None:
+    async with both.session() as session:
+        ada = await session.get(User, 1)
+        session.add(Order(user=ada))
+        await session.flush()
+        await session.load(ada, User.orders)
+        assert len(ada.orders) == 2
+        await session.rollback()
+        assert [order.id for order in ada.orders] == [1]
+
+
+async def test_a_list_that_was_loaded_after_a_deletion_follows_the_rollback(both: Both) -> None:
+    async with both.session() as session:
+        ada, order = await session.get(User, 1), await session.get(Order, 1)
+        await session.delete(order)
+        await session.flush()
+        await session.load(ada, User.orders)
+        assert ada.orders == []
+        await session.rollback()
+        assert ada.orders == [order]
+
+
+async def test_a_list_that_was_loaded_after_a_move_follows_the_rollback(both: Both) -> None:
+    async with both.session() as session:
+        ada, bob = await session.get(User, 1), await session.get(User, 2)
+        order = await session.get(Order, 1)
+        order.user = bob
+        await session.flush()
+        await session.load([ada, bob], User.orders)
+        assert (ada.orders, bob.orders) == ([], [order])
+        bob.orders.remove(order)
+        ada.orders.append(order)
+        await session.flush()
+        await session.rollback()
+        assert (ada.orders, bob.orders) == ([order], [])
+        assert order.user is ada
+
+
+async def test_the_other_side_of_a_link_follows_the_rollback(both: Both) -> None:
+    async with both.session() as session:
+        kurt, logic = await session.get(Student, 1), await session.get(Course, 1)
+        await session.load(kurt, Student.courses)
+        kurt.courses.append(logic)
+        await session.flush()
+        await session.load(logic, Course.students)
+        logic.students.remove(kurt)
+        await session.flush()
+        await session.rollback()
+        assert (kurt.courses, logic.students) == ([], [])
+
+
+async def test_what_a_rollback_made_transient_is_shown_again_when_it_is_added_again(both: Both) -> None:
+    async with both.session() as session:
+        ada = await session.get(User, 1)
+        await session.load(ada, User.orders)
+        order = Order(user=ada, items=[Item(name="pen")])
+        session.add(order)
+        await session.flush()
+        await session.rollback()
+        assert [known.id for known in ada.orders] == [1]
+        session.add(order)
+        assert ada.orders[1:] == [order]
+        await session.commit()
+        assert both.column("SELECT user_id FROM orders ORDER BY id") == [1, 1]
+        assert both.value("SELECT order_id FROM items") == order.id
+
+
+async def test_a_pending_object_that_is_deleted_leaves_its_lists(both: Both) -> None:
+    async with both.session() as session:
+        ada = await session.get(User, 1)
+        await session.load(ada, User.orders)
+        order = Order(user=ada)
+        session.add(order)
+        await session.delete(order)
+        assert order not in ada.orders
+        await session.commit()
+    assert both.value("SELECT count(*) FROM orders") == 1
+
+
+async def test_what_the_database_deletes_too_leaves_all_lists(both: Both) -> None:
+    both.sql("INSERT INTO items (id, order_id, name) VALUES (1, 1, 'pen')")
+    both.sql("INSERT INTO tags (id, name) VALUES (1, 'red')")
+    both.sql("INSERT INTO items_tags (item_id, tag_id) VALUES (1, 1)")
+    async with both.session() as session:
+        tag, order, item = await session.get(Tag, 1), await session.get(Order, 1), await session.get(Item, 1)
+        await session.load(tag, Tag.items)
+        await session.load(item, Item.tags)
+        await session.delete(order)
+        await session.flush()
+        assert tag.items == []
+        await session.rollback()
+        assert tag.items == [item]
+
+
+async def test_detached_objects_come_with_the_one_that_is_added(both: Both) -> None:
+    async with both.session() as session:
+        ada = await session.get(User, 1)
+        await session.load(ada, User.orders)
+    ada.orders[0].note = "changed while detached"
+    async with both.session() as session:
+        session.add(ada)
+        await session.commit()
+    assert both.value("SELECT note FROM orders") == "changed while detached"
+
+
+async def test_a_detached_object_that_another_stands_for_is_left_out(both: Both) -> None:
+    async with both.session() as session:
+        ada = await session.get(User, 1)
+        await session.load(ada, User.orders)
+    async with both.session() as session:
+        other = await session.get(Order, 1)
+        session.add(ada)
+        assert other in session
+        assert ada.orders[0] not in session
+        other.note = "by the one that is in the session"
+        await session.commit()
+    assert both.value("SELECT note FROM orders") == "by the one that is in the session"
