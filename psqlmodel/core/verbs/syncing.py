@@ -194,15 +194,17 @@ class _Synchronisation(Query[Any]):
         return f"{value} AS {name}"
 
     def _add_slice(self, assembly: Assembly) -> None:
-        names = [*(f"k{n}" for n in range(len(self._on))), *(f"p{n}" for n in range(len(self._keys)))]
+        """Add `m`, the given rows beside those of the slice; a full join is never done by nested loops."""
+        names = [*(_key(n) for n in range(len(self._on))), *(_row(n) for n in range(len(self._keys)))]
         assembly.text(f",\nslice({', '.join(names)}) AS MATERIALIZED (")
         assembly.add(Select(*self._target, *self._mapper.primary_key).Where(self._condition))
-        assembly.text(")")
+        same = " AND ".join(f"r.{name} = slice.{_key(n)}" for n, name in enumerate(self._on))
+        assembly.text(f"),\nm AS MATERIALIZED (SELECT r.*, slice.* FROM r FULL JOIN slice ON {same})")
 
     def _add_deletion(self, assembly: Assembly) -> None:
         assembly.text(
-            f",\ndel AS (DELETE FROM {self._mapper.qualified} USING slice WHERE {self._is_sliced()} "
-            f"AND NOT EXISTS (SELECT 1 FROM r WHERE {self._is_given()}) RETURNING {listed(self._table, self._all)})"
+            f",\ndel AS (DELETE FROM {self._mapper.qualified} USING m WHERE {self._is_row()} AND m.{ORDINAL} IS NULL "
+            f"RETURNING {listed(self._table, self._all)})"
         )
 
     def _add_update(self, assembly: Assembly) -> None:
@@ -213,14 +215,13 @@ class _Synchronisation(Query[Any]):
                 f"FROM {self._mapper.qualified} WHERE false)"
             )
             return
-        sets = [*(f"{name} = r.{name}" for name in names), *versioning.bump(self._mapper, self._table)]
+        sets = [*(f"{name} = m.{name}" for name in names), *versioning.bump(self._mapper, self._table)]
         ours = ", ".join(f"{self._table}.{name}{_comparable(type_)}" for name, type_ in names.items())
-        theirs = ", ".join(f"r.{name}{_comparable(type_)}" for name, type_ in names.items())
+        theirs = ", ".join(f"m.{name}{_comparable(type_)}" for name, type_ in names.items())
         assembly.text(
-            f",\nupd AS (UPDATE {self._mapper.qualified} SET {', '.join(sets)} FROM slice JOIN r ON "
-            f"{self._is_given()} WHERE {self._is_sliced()} AND (SELECT count(*) FROM del) >= 0 "
-            f"AND ROW({ours}) IS DISTINCT FROM ROW({theirs}) "
-            f"RETURNING {listed(self._table, self._all)}, r.{ORDINAL}, ("
+            f",\nupd AS (UPDATE {self._mapper.qualified} SET {', '.join(sets)} FROM m WHERE {self._is_row()} "
+            f"AND m.{ORDINAL} IS NOT NULL AND (SELECT count(*) FROM del) >= 0 "
+            f"AND ROW({ours}) IS DISTINCT FROM ROW({theirs}) RETURNING {listed(self._table, self._all)}, m.{ORDINAL}, ("
         )
         assembly.add(self._condition)
         assembly.text(f") IS TRUE AS {KIND})")
@@ -231,29 +232,37 @@ class _Synchronisation(Query[Any]):
     def _add_insertion(self, assembly: Assembly) -> None:
         names = ", ".join(quote(str(column.name)) for column in self._columns)
         assembly.text(
-            f",\nins AS (INSERT INTO {self._mapper.qualified} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM r "
-            f"WHERE NOT EXISTS (SELECT 1 FROM slice WHERE {self._is_given()}) AND (SELECT count(*) FROM upd) >= 0 "
+            f",\nins AS (INSERT INTO {self._mapper.qualified} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM m "
+            f"WHERE m.{_row(0)} IS NULL AND (SELECT count(*) FROM upd) >= 0 "
             f"ORDER BY {ORDINAL} RETURNING {listed(self._table, self._all)}, ("
         )
         assembly.add(self._condition)
         assembly.text(f") IS TRUE AS {KIND})")
 
     def _add_result(self, assembly: Assembly) -> None:
-        kept = f"NOT EXISTS (SELECT 1 FROM upd WHERE upd.{ORDINAL} = r.{ORDINAL})"
         assembly.text(
             f"\nSELECT {listed('ins', self._all)}, r.{ORDINAL}, {_INSERTED}, ins.{KIND} "
-            f"FROM ins JOIN r ON {equal('ins', 'r', self._on)}"
+            # A condition that NULL does not fail keeps the join a full one.
+            f"FROM ins FULL JOIN r ON {equal('ins', 'r', self._on)} WHERE coalesce(ins.{KIND}::int4, 2) < 2"
             f"\nUNION ALL SELECT {listed('upd', self._all)}, upd.{ORDINAL}, {_UPDATED}, upd.{KIND} FROM upd"
-            f"\nUNION ALL SELECT {listed(self._table, self._all)}, r.{ORDINAL}, {_KEPT}, true FROM slice "
-            f"JOIN r ON {self._is_given()} JOIN {self._mapper.qualified} ON {self._is_sliced()} WHERE {kept}"
+            f"\nUNION ALL SELECT {listed(self._table, self._all)}, m.{ORDINAL}, {_KEPT}, true FROM m "
+            f"JOIN {self._mapper.qualified} ON {self._is_row()} "
+            f"WHERE m.{ORDINAL} IS NOT NULL AND m.{ORDINAL} NOT IN (SELECT upd.{ORDINAL} FROM upd)"
             f"\nUNION ALL SELECT {listed('del', self._all)}, NULL, {_DELETED}, true FROM del"
         )
 
-    def _is_given(self) -> str:
-        return " AND ".join(f"r.{name} = slice.k{n}" for n, name in enumerate(self._on))
+    def _is_row(self) -> str:
+        return " AND ".join(f"{self._table}.{name} = m.{_row(n)}" for n, name in enumerate(self._keys))
 
-    def _is_sliced(self) -> str:
-        return " AND ".join(f"{self._table}.{name} = slice.p{n}" for n, name in enumerate(self._keys))
+
+def _key(n: int) -> str:
+    """Return the name of a column by which rows are found; no column of a model has it."""
+    return f'"key#{n}"'
+
+
+def _row(n: int) -> str:
+    """Return the name of a column of the primary key of a row in the slice."""
+    return f'"row#{n}"'
 
 
 def _comparable(type_: PgType[Any]) -> str:
