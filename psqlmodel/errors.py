@@ -157,9 +157,7 @@ class StaleObjectError(SessionError):
     by attribute), because the objects themselves are restored.
     """
 
-    def __init__(
-        self, message: str, objects: tuple[Any, ...] = (), changes: tuple[dict[str, Any], ...] = ()
-    ) -> None:
+    def __init__(self, message: str, objects: tuple[Any, ...] = (), changes: tuple[dict[str, Any], ...] = ()) -> None:
         super().__init__(message)
         self.objects = objects
         self.changes = changes

@@ -45,6 +45,7 @@ def prepare(workspace: Workspace, guard: Guard, policy: Policy, identifier: str)
         raise ConfigurationError(f"prepare takes the transaction's identifier, a text, not {type(identifier).__name__}")
     transaction.check(workspace)
     yield from _flush_all(workspace)
+    transaction.check(workspace)
     if not workspace.transaction.begun:
         raise SessionError("there is nothing to prepare: this transaction has sent no statement")
     yield from transaction.prepare(workspace, identifier)
@@ -66,6 +67,7 @@ def _commit(workspace: Workspace) -> Steps[None]:
 
 def _flush_and_commit(workspace: Workspace) -> Steps[None]:
     yield from _flush_all(workspace)
+    transaction.check(workspace)  # a handler may have swallowed an error that ended it
     yield from transaction.commit(workspace)
 
 

@@ -99,6 +99,8 @@ def execute(workspace: Workspace, request: Statement | Copy) -> Steps[Rows]:
     except GeneratorExit:
         raise
     except BaseException as error:
+        if request.purpose != "flush" and workspace.unit.pending():
+            transaction.worked = True  # what is pending is undone too, though nobody asked for it to be written
         yield from fail(workspace, error)
         raise
 

@@ -2,7 +2,8 @@
 
 from psqlmodel.query.calls import Call, Func
 from psqlmodel.query.combine import CombinedQuery
-from psqlmodel.query.compiler import Compiled, compile
+from psqlmodel.query.compiler import Compiled
+from psqlmodel.query.compiler import compile as compile  # not in __all__: it would hide the built-in one
 from psqlmodel.query.constructs import Case, Excluded, Exists, Row, Text
 from psqlmodel.query.expression import ColumnExpression, Expression, Ordering, Source, TableSource
 from psqlmodel.query.functions import (

@@ -190,7 +190,8 @@ class CommonTable(Table):
             raise QueryError(f"the step of With({self._name!r}).Recursive must return a query, not {term!r}")
         if term.width != self._query.width:
             raise QueryError(
-                f"the step of With({self._name!r}).Recursive selects {term.width} columns, its start {self._query.width}"
+                f"the step of With({self._name!r}).Recursive selects {term.width} columns, "
+                f"its start {self._query.width}"
             )
         return CommonTable(self._name, self._query, self._kind, (union, term))
 

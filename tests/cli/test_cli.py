@@ -43,15 +43,10 @@ def test_nonsense_is_refused(arguments: list[str]) -> None:
     assert "usage: psqlmodel" in done.stderr
 
 
-def test_the_demo_names_the_extra(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_demo_names_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(cli, "DEMO_NEEDS", ("rich", "there_is_no_such_package"))
     assert cli.main(["demo"]) == 1
-    assert (
-        "there_is_no_such_package. Install them with: pip install 'psqlmodel[demo]'"
-        in capsys.readouterr().err
-    )
+    assert "there_is_no_such_package. Install them with: pip install 'psqlmodel[demo]'" in capsys.readouterr().err
 
 
 def test_the_demo_names_its_missing_program(

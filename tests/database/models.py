@@ -1,6 +1,6 @@
 """The models of these tests: a small shop, a tree, composite keys, links; and tables that others made, in SQL."""
 
-# ruff: noqa: UP037 - names in quotes are one of the spellings that are promised
+
 
 from __future__ import annotations
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import gc
 import weakref
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from psqlmodel import ConfigurationError, DatabaseError, Select, Session, SessionError, UniqueViolation
+from psqlmodel import (
+    ConfigurationError,
+    DatabaseError,
+    Select,
+    Session,
+    SessionError,
+    TransactionAbortedError,
+    UniqueViolation,
+)
 from psqlmodel.core.events import EVENTS
 
 from .both import Both, Statements, only_async, only_sync
@@ -194,6 +203,36 @@ async def test_an_error_of_before_flush_stops_the_flush(both: Both, statements: 
         assert statements == []
         assert tag in session
         stop()
+        await session.commit()
+    assert both.column("SELECT name FROM tags") == ["a"]
+
+
+@pytest.mark.parametrize("event", ["before_flush", "after_flush"])
+async def test_an_error_that_a_handler_swallows_is_not_forgotten(both: Both, event: str) -> None:
+    """It ended the transaction, and took the changes with it: the commit must not look like a success."""
+    if both.is_sync:
+
+        def swallow(own: Any) -> None:
+            with suppress(DatabaseError):
+                own.exec("SELECT 1 / 0")
+
+        handler: Any = swallow
+    else:
+
+        async def swallow_later(own: Any) -> None:
+            with suppress(DatabaseError):
+                await own.exec("SELECT 1 / 0")
+
+        handler = swallow_later
+    async with both.session() as session:
+        stop = session.on(event, handler)
+        tag = Tag(name="a")
+        session.add(tag)
+        with pytest.raises(TransactionAbortedError):
+            await session.commit()
+        stop()
+        assert (tag.id, tag in session) == (None, False)
+        session.add(tag)
         await session.commit()
     assert both.column("SELECT name FROM tags") == ["a"]
 

@@ -450,7 +450,7 @@ async def test_a_detached_object_without_changes_sends_nothing(both: Both, state
 
 async def test_changes_that_a_session_did_not_write_are_written_by_the_next(both: Both) -> None:
     ada(both)
-    with pytest.warns(UserWarning, match="1 changed User"):  # noqa: PT031
+    with pytest.warns(UserWarning, match="1 changed User"):
         async with both.session() as session:
             user = await session.get(User, 1)
             user.name = "Unwritten"

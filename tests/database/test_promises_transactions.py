@@ -94,7 +94,7 @@ async def test_options_of_the_transaction(both: Both) -> None:
 
 async def test_leaving_without_commit_rolls_back_and_names_what_was_pending(both: Both) -> None:
     ada(both)
-    with pytest.warns(UncommittedChangesWarning) as caught:  # noqa: PT031
+    with pytest.warns(UncommittedChangesWarning) as caught:
         async with both.session() as session:
             user = await session.get(User, 1)
             user.name = "Changed"
@@ -109,7 +109,7 @@ async def test_leaving_without_commit_rolls_back_and_names_what_was_pending(both
 
 
 async def test_leaving_without_commit_names_what_was_flushed(both: Both) -> None:
-    with pytest.warns(UncommittedChangesWarning, match="flushed or executed"):  # noqa: PT031
+    with pytest.warns(UncommittedChangesWarning, match="flushed or executed"):
         async with both.session() as session:
             session.add(Tag(name="t"))
             await session.flush()
@@ -226,7 +226,7 @@ async def test_without_auto_rollback_the_caller_rolls_back_or_closes(both: Both)
 
 async def test_without_auto_rollback_a_dropped_session_warns_and_rolls_back(both: Both) -> None:
     session = await leave_by_error(both)
-    with pytest.warns(ResourceWarning, match="dropped with its transaction"):  # noqa: PT031
+    with pytest.warns(ResourceWarning, match="dropped with its transaction"):
         del session
         gc.collect()
     assert in_use(both) == 0

@@ -64,7 +64,8 @@ async def test_overview_identity_map_one_row_one_object(both: Both) -> None:
         user = await session.get(User, 1)
         assert await session.get(User, 1) is user
         assert await session.exec(Select(User).Where(User.name == "Ada")).one() is user
-        rows = await session.exec(Select(User, Order).Join(Order, Order.user_id == User.id)).all()
+        query = Select(User, Order).Join(Order, Order.user_id == User.id).OrderBy(Order.id)
+        rows = await session.exec(query).all()
         assert [row[0] is user for row in rows] == [True, True, False]
         order = await session.get(Order, 1)
         assert order.user is user

@@ -1,6 +1,6 @@
 """Every kind of relation: both sides in step, adding, removing, replacing; ambiguity and missing keys."""
 
-# ruff: noqa: UP037 - names in quotes are one of the spellings that are promised
+
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from psqlmodel import (
     DatabaseError,
     LockNotAvailable,
     QueryCanceled,
+    Select,
     SerializationFailure,
     SessionError,
     TransactionAbortedError,
@@ -172,3 +173,21 @@ async def test_a_lost_lock_is_not_forgotten(both: Both) -> None:
             await session.get(User, 1, lock="update")
         await session.rollback()
         assert await session.get(User, 1, lock="update") is not None
+
+
+@pytest.mark.parametrize("autoflush", [True, False])
+async def test_pending_changes_are_not_lost_silently(both: Both, autoflush: bool) -> None:
+    """An error of a query that has nothing to do with them undoes them too: the session says so before it goes on."""
+    async with both.session(autoflush=autoflush) as session:
+        both.sql("INSERT INTO users (id, name, age) VALUES (1, 'Ada', 5)")
+        tag = Tag(name="pending")
+        session.add(tag)
+        with pytest.raises(DatabaseError):
+            await session.exec(Select(User.age / 0).Where(User.id == 1) if autoflush else "SELECT 1 / 0").all()
+        assert tag not in session
+        with pytest.raises(TransactionAbortedError):
+            await session.commit()
+        await session.rollback()
+        session.add(tag)
+        await session.commit()
+    assert both.column("SELECT name FROM tags") == ["pending"]

@@ -39,9 +39,7 @@ def user_of(data: Path | None, *, then: str = "sys.stdin.readline()") -> subproc
         "print(server.pid, server.data, flush=True)\n"
         f"{then}\n"
     )
-    return subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def first_line(process: subprocess.Popen[str]) -> tuple[int, Path]:

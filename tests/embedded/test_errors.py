@@ -141,9 +141,7 @@ def test_a_path_too_long_for_any_socket(monkeypatch: pytest.MonkeyPatch, tmp_pat
     refused(tmp_path / ("d" * 100), r"too long for a socket \(10\d bytes\)")
 
 
-def test_the_short_folder_of_somebody_else_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_short_folder_of_somebody_else_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(server, "SHORTEST", "/tmp")
     monkeypatch.setattr(tempfile, "tempdir", "/tmp")
     data = tmp_path / "a,b"
@@ -167,11 +165,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
         disk = tmp_path / "disk"
         disk.mkdir()
         command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", str(disk)]
-        if (
-            not ROOT
-            or shutil.which("mount") is None
-            or subprocess.run(command, capture_output=True).returncode
-        ):
+        if not ROOT or shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
             pytest.skip("a small disk needs the right to mount one")
         mounted.append(disk)
         return disk

@@ -25,9 +25,7 @@ def gone(pid: int, data: Path) -> None:
 
 
 def test_processes_share_a_directory_until_the_last_leaves(tmp_path: Path) -> None:
-    users = [
-        user_of(tmp_path / "data") for _ in range(4)
-    ]  # all at once: one starts the server, the others join
+    users = [user_of(tmp_path / "data") for _ in range(4)]  # all at once: one starts the server, the others join
     pids = {first_line(user)[0] for user in users}
     assert len(pids) == 1
     pid = pids.pop()

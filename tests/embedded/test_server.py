@@ -70,9 +70,7 @@ async def test_both_drivers_take_the_dsn(server: Server, monkeypatch: pytest.Mon
     assert ask(server.dsn, "SELECT current_database()") == "postgres"
 
 
-def test_the_environment_does_not_change_a_new_server(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_environment_does_not_change_a_new_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PGPORT", "1")
     monkeypatch.setenv("PGDATA", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("LC_ALL", "no_SUCH.locale")

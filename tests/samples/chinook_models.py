@@ -31,7 +31,7 @@ class Album(PSQLModel):
 class Genre(PSQLModel):
     genre_id: int = Column(primary_key=True)
     name: str | None
-    tracks: Relation[list["Track"]] = Relation("Track")  # noqa: UP037 - the other spelling
+    tracks: Relation[list["Track"]] = Relation("Track")
 
 
 @table("media_type")

@@ -46,9 +46,7 @@ class Select(PSQLModel):
 
     key: Column[int] = Column(primary_key=True, name="Primary Key")
     user: Column[str] = Column(unique=True)
-    parent: Column[int | None] = Column(
-        name="tABLE", foreign_key="Mixed Schema.Order.Primary Key", index=True
-    )
+    parent: Column[int | None] = Column(name="tABLE", foreign_key="Mixed Schema.Order.Primary Key", index=True)
 
 
 @table("tags")

@@ -18,9 +18,7 @@ NAMES = "abcdefg"
 
 def make(links: dict[str, list[str]]) -> list[TableInfo]:
     return [
-        TableInfo(
-            name, foreign_keys=tuple(ForeignKeyInfo(f"{name}{to}", (to,), to, ("id",)) for to in targets)
-        )
+        TableInfo(name, foreign_keys=tuple(ForeignKeyInfo(f"{name}{to}", (to,), to, ("id",)) for to in targets))
         for name, targets in links.items()
     ]
 

@@ -61,8 +61,7 @@ def test_a_table_in_full():
         '    CONSTRAINT "ck_users_69c37738" CHECK (age <> 13)\n'
         ")",
         'CREATE INDEX IF NOT EXISTS "ix_users_country" ON "app"."users" USING btree ("country")',
-        'CREATE UNIQUE INDEX IF NOT EXISTS "uq_users_lower_email" ON "app"."users" '
-        "USING btree ((lower(email)))",
+        'CREATE UNIQUE INDEX IF NOT EXISTS "uq_users_lower_email" ON "app"."users" USING btree ((lower(email)))',
         'CREATE INDEX IF NOT EXISTS "ix_users_age_email" ON "app"."users" '
         'USING btree ("age" DESC NULLS LAST, "email") WHERE age > 17',
         "COMMENT ON TABLE \"app\".\"users\" IS 'People''s accounts'",
@@ -84,9 +83,7 @@ def test_foreign_keys_decide_the_order():
     @table("orders")
     class Order(PSQLModel):
         id: bigserial = Column(primary_key=True)
-        parent_id: Column[int | None] = Column(
-            foreign_key="orders.id", on_delete="SET NULL", on_update="CASCADE"
-        )
+        parent_id: Column[int | None] = Column(foreign_key="orders.id", on_delete="SET NULL", on_update="CASCADE")
 
     orders, parts, lines = create(Line, Part, Order)
     assert orders == (
@@ -178,8 +175,7 @@ def test_a_table_between_is_made_once(turned: bool):
         '    CONSTRAINT "fk_courses_students_student_id_students" FOREIGN KEY ("student_id") '
         'REFERENCES "students" ("id") ON DELETE CASCADE\n'
         ")",
-        'CREATE INDEX IF NOT EXISTS "ix_courses_students_student_id" ON "courses_students" '
-        'USING btree ("student_id")',
+        'CREATE INDEX IF NOT EXISTS "ix_courses_students_student_id" ON "courses_students" USING btree ("student_id")',
     ]
 
 
@@ -337,9 +333,5 @@ def test_options_of_keys():
     made, index = create(Model)
     assert 'CONSTRAINT "uq_t_a" UNIQUE NULLS NOT DISTINCT ("a") DEFERRABLE INITIALLY DEFERRED' in made
     assert 'CONSTRAINT "to_o" FOREIGN KEY ("a") REFERENCES "o" ("x") DEFERRABLE' in made
-    assert (
-        'CONSTRAINT "ex_t_a_lower_b" EXCLUDE USING gist ("a" WITH =, (lower(b)) WITH =) WHERE (a > 0)' in made
-    )
-    assert index == (
-        'CREATE INDEX IF NOT EXISTS "pattern" ON "t" USING btree ("b" "text_pattern_ops") INCLUDE ("a")'
-    )
+    assert 'CONSTRAINT "ex_t_a_lower_b" EXCLUDE USING gist ("a" WITH =, (lower(b)) WITH =) WHERE (a > 0)' in made
+    assert index == ('CREATE INDEX IF NOT EXISTS "pattern" ON "t" USING btree ("b" "text_pattern_ops") INCLUDE ("a")')
