@@ -23,6 +23,7 @@ def delete(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
     Raises `StaleObjectError` where a row is not found, or has another version than its object.
     """
     type_of = workspace.catalog.type_of
+    first, together = group[0], len(group) > 1
     rows_of: dict[Mapper, list[Any]] = {}
     parts: list[tuple[str, list[sql.TypedColumn]]] = []
     args: list[Any] = []
@@ -32,18 +33,18 @@ def delete(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
         yield from read_versions(workspace, mapper, objects)
         keys = [*named_keys(mapper, type_of), *versioning.guards(mapper, type_of)]
         arrays = [*key_arrays(mapper, objects, type_of), *versioning.versions(mapper, objects, type_of)]
-        if len(group) > 1 and mapper.version is not None:
+        if together and mapper.version is not None:
             yield from _check_versions(workspace, mapper, objects, Statement(sql.lock(mapper.qualified, keys), arrays))
         parts.append((mapper.qualified, keys))
         args += arrays
-    if len(parts) > 1:
+    if together:
         text = sql.delete_together(parts)
     else:
-        text = sql.delete(*parts[0]) if group[0].version is None else sql.delete_guarded(*parts[0])
-    rows = yield from send(workspace, group[0], rows_of[group[0]], Statement(text, args, purpose="flush"))
-    if len(parts) == 1 and rows.count == len(rows_of[group[0]]):
+        text = sql.delete(*parts[0]) if first.version is None else sql.delete_guarded(*parts[0])
+    rows = yield from send(workspace, first, rows_of[first], Statement(text, args, purpose="flush"))
+    if not together and rows.count == len(rows_of[first]):
         return
-    found = rows.data[0] if len(parts) > 1 else [[row[0] for row in rows.data] or [0] * rows.count]
+    found = rows.data[0] if together else [[row[0] for row in rows.data] or [0] * rows.count]
     for (mapper, objects), ordinals in zip(rows_of.items(), found, strict=True):
         if len(ordinals) != len(objects):
             lost = versioning.lost_of(objects, ordinals) or objects

@@ -83,7 +83,7 @@ def merge(workspace: Workspace, objects: Any) -> Steps[Any]:
         obj if _is_ours(workspace, obj, position) else found[type(obj).__mapper__].get(_key(obj, position))
         for position, obj in enumerate(given)
     ]
-    _check_versions(given, targets)
+    _refuse_older(given, targets)
     merged = [_merged(workspace, obj, target, found) for obj, target in zip(given, targets, strict=True)]
     return merged if isinstance(objects, Iterable) else merged[0]
 
@@ -108,7 +108,7 @@ def _key(obj: Any, position: int) -> Any:
     return key
 
 
-def _check_versions(given: Sequence[Any], targets: Sequence[Any]) -> None:
+def _refuse_older(given: Sequence[Any], targets: Sequence[Any]) -> None:
     """Refuse what can't be merged before anything is changed."""
     lost = []
     for obj, target in zip(given, targets, strict=True):
