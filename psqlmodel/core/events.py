@@ -86,9 +86,9 @@ def notify_of_flush(workspace: Workspace, event: str) -> Steps[None]:
 
 
 def refuse_within_flush(workspace: Workspace) -> None:
-    """Raise `SessionError` where a handler of a flush flushes."""
+    """Raise `SessionError` where a handler of a flush flushes or ends the transaction."""
     if workspace.flushing:
         raise SessionError(
-            "a handler of before_flush or after_flush can't flush or commit: what it changes is written by the "
-            "flush that called it, or by the next"
+            "a handler of before_flush or after_flush can't flush, commit, roll back or close: its changes are written "
+            "by the flush that called it, or by the next; raise an error to stop it"
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from psqlmodel.core import transaction
+from psqlmodel.core.events import refuse_within_flush
 from psqlmodel.core.replay import commit_whole
 from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.errors import ConfigurationError, DatabaseError, EngineKindError, SessionError, UncommittedChangesWarning
@@ -108,6 +109,7 @@ def close(workspace: Workspace, guard: Guard) -> Steps[None]:
     """Roll back what is open and let all objects go; they stay readable."""
     if guard.closed:
         return
+    refuse_within_flush(workspace)
     guard.closed = True
     try:
         yield from transaction.rollback(workspace)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from psqlmodel.core.events import notify
+from psqlmodel.core.events import notify, refuse_within_flush
 from psqlmodel.errors import (
     CommitOutcomeUnknown,
     ConfigurationError,
@@ -252,6 +252,7 @@ def _status(identifier: str) -> Steps[str | None]:
 
 def rollback(workspace: Workspace) -> Steps[None]:
     """Roll the transaction back and restore the objects to what they were when it began."""
+    refuse_within_flush(workspace)
     begun = workspace.transaction.begun
     workspace.transaction.end()
     workspace.unit.restore()

@@ -173,19 +173,22 @@ async def test_a_synchronous_session_takes_no_coroutine_function(both: Both) -> 
         both.engine.on("after_commit", handler)
 
 
-async def test_a_handler_of_a_flush_can_not_flush(both: Both) -> None:
+@pytest.mark.parametrize("event", ["before_flush", "after_flush"])
+@pytest.mark.parametrize("verb", ["flush", "commit", "rollback", "close"])
+async def test_a_handler_of_a_flush_can_not_end_it(both: Both, event: str, verb: str) -> None:
     async with both.session() as session:
         if both.is_sync:
-            session.on("before_flush", lambda own: own.commit())
+            stop = session.on(event, lambda own: getattr(own, verb)())
         else:
 
-            async def commit(own: Any) -> None:
-                await own.commit()
+            async def end(own: Any) -> None:
+                await getattr(own, verb)()
 
-            session.on("before_flush", commit)
+            stop = session.on(event, end)
         session.add(Tag(name="a"))
-        with pytest.raises(SessionError, match="can't flush or commit"):
+        with pytest.raises(SessionError, match="can't flush, commit, roll back or close"):
             await session.commit()
+        stop()
         await session.rollback()
     assert both.value("SELECT count(*) FROM tags") == 0
 
