@@ -9,7 +9,7 @@ import pytest
 from psqlmodel import Alias, Column, Engine, MappingError, ObjectStateError, PSQLModel, Select, StaleObjectError, table
 
 from .both import Both, Statements
-from .versioned import File, Folder, Sheet, Stamped, make_tables
+from .versioned import File, Folder, Member, Sheet, Stamped, Team, make_tables
 
 EVERY = pytest.mark.parametrize("model", [Sheet, Stamped, File])
 
@@ -324,6 +324,29 @@ async def test_values_that_are_handed_over_in_one_flush_are_no_conflict(both: Bo
         await session.commit()
     found = [tuple(row) for row in both.sql(f"SELECT id, code FROM {model.__mapper__.table} ORDER BY id")]
     assert found == [(1, "c2"), (2, "c1"), (4, "c3")]
+
+
+async def test_rows_that_refer_to_each_other_are_compared_before_they_go(both: Both, statements: Statements) -> None:
+    teams = [Team(name=name) for name in "ab"]
+    for team in teams:
+        team.lead = Member(name=team.name, team=team)
+    async with both.session() as session:
+        session.add_all(teams)
+        await session.commit()
+        objects = [*teams, *(team.lead for team in teams)]
+        both.sql("UPDATE members SET version = 9 WHERE name = 'b'")
+        for obj in objects:
+            session.delete(obj)
+        with pytest.raises(StaleObjectError, match='DELETE of "members" did not find 1 of 2') as caught:
+            await session.commit()
+        assert caught.value.objects == (objects[3],)
+        await session.refresh(objects[3])
+        for obj in objects:
+            session.delete(obj)
+        statements.clear()
+        await session.commit()
+        assert statements.verbs == ["SELECT", "SELECT", "WITH"]
+    assert both.value("SELECT count(*) FROM teams") == 0
 
 
 # --- refresh and keep -------------------------------------------------------------------------------------------------

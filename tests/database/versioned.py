@@ -54,7 +54,26 @@ class Line(PSQLModel):
     version: Column[int] = Column(version=True)
 
 
-VERSIONED = (Sheet, Stamped, Folder, File, Line)
+@table("teams", optimistic="xmin")
+class Team(PSQLModel):
+    """A team and its members refer to each other."""
+
+    id: Column[int] = Column(primary_key=True)
+    name: Column[str]
+    lead_id: Column[int | None] = Column(foreign_key="members.id")
+    lead: Relation[Member | None] = Relation(foreign_keys="lead_id")
+
+
+@table("members")
+class Member(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+    name: Column[str]
+    team_id: Column[int] = Column(foreign_key="teams.id")
+    version: Column[int] = Column(version=True)
+    team: Relation[Team] = Relation(foreign_keys="team_id")
+
+
+VERSIONED = (Sheet, Stamped, Folder, File, Line, Team, Member)
 
 
 def make_tables(engine: Engine) -> None:

@@ -44,6 +44,7 @@ def delete(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
     rows = yield from send(workspace, first, rows_of[first], Statement(text, args, purpose="flush"))
     if not together and rows.count == len(rows_of[first]):
         return
+    # Without a version a DELETE only tells how many rows it found: then any of its objects may have lost.
     found = rows.data[0] if together else [[row[0] for row in rows.data] or [0] * rows.count]
     for (mapper, objects), ordinals in zip(rows_of.items(), found, strict=True):
         if len(ordinals) != len(objects):

@@ -85,13 +85,13 @@ class Verbs:
         """
         return self._run(fetching.get_many(self._workspace, model, pks))
 
-    def get_or_create(self, model: type[M], defaults: Mapping[str, Any] | None = None, /, **by: Any) -> tuple[M, bool]:
+    def get_or_create(self, model: type[M], /, defaults: Mapping[str, Any] | None = None, **by: Any) -> tuple[M, bool]:
         """Return the object with the values of a unique key, and whether it was made, with `defaults` besides.
 
         One statement, and right whatever others insert at the same time. Raises `QueryError` where `by` is no unique
         key of the model.
 
-            tag, made = session.get_or_create(Tag, {"color": "red"}, name="new")
+            tag, made = session.get_or_create(Tag, defaults={"color": "red"}, name="new")
         """
         return self._run(upserting.get_or_create(self._workspace, model, defaults, by))
 
@@ -144,7 +144,7 @@ class AsyncVerbs:
         return await self._run(fetching.get_many(self._workspace, model, pks))
 
     async def get_or_create(
-        self, model: type[M], defaults: Mapping[str, Any] | None = None, /, **by: Any
+        self, model: type[M], /, defaults: Mapping[str, Any] | None = None, **by: Any
     ) -> tuple[M, bool]:
         """Return the object with a unique key, and whether it was made; see `Session.get_or_create`."""
         return await self._run(upserting.get_or_create(self._workspace, model, defaults, by))
