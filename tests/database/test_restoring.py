@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .both import Both
-from .models import Course, Item, Order, Student, Tag, User
+from .models import Course, Item, Order, Profile, Student, Tag, User
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +81,18 @@ async def test_what_a_rollback_made_transient_is_shown_again_when_it_is_added_ag
         await session.commit()
         assert both.column("SELECT user_id FROM orders ORDER BY id") == [1, 1]
         assert both.value("SELECT order_id FROM items") == order.id
+
+
+async def test_a_one_to_one_that_was_not_loaded_before_follows_the_rollback(both: Both) -> None:
+    async with both.session() as session:
+        ada = await session.get(User, 1)
+        profile = Profile(user=ada)
+        session.add(profile)
+        await session.flush()
+        assert ada.profile is profile
+        await session.rollback()
+        await session.load(ada, User.profile)
+        assert ada.profile is None
 
 
 async def test_a_pending_object_that_is_deleted_leaves_its_lists(both: Both) -> None:

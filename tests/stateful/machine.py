@@ -689,10 +689,12 @@ class SessionMachine(RuleBasedStateMachine):
                 assert now.get(key, value) == value, f"{record}.{key} after rollback"
 
     def teardown(self) -> None:
-        for block in reversed(self.nested):
-            self.driving.leave(block, OnPurpose())
-        self.wait(self.session.rollback())
-        self.wait(self.session.close())
+        try:
+            for block in reversed(self.nested):
+                self.driving.leave(block, OnPurpose())
+            self.wait(self.session.rollback())
+        finally:
+            self.wait(self.session.close())
 
 
 def _said(obj: Any) -> dict[str, Any]:

@@ -173,7 +173,9 @@ def _weed(unit: UnitOfWork, entry: Entry) -> None:
         if key not in entry.values or relation.outgoing or relation.secondary is not None or relation.back is None:
             continue
         value = relation.loaded(obj)
-        for item in list(value) if isinstance(value, list) else [value] if value else []:
+        if value is UNSET or value is None:
+            continue
+        for item in list(value) if isinstance(value, list) else [value]:
             if item._state is TRANSIENT or _owner(unit, item, relation.back) is not obj:
                 relation.hide(obj, item)
 
