@@ -67,13 +67,15 @@ async def test_the_other_side_of_a_link_follows_the_rollback(both: Both) -> None
         assert (kurt.courses, logic.students) == ([], [])
 
 
-async def test_what_a_rollback_made_transient_is_shown_again_when_it_is_added_again(both: Both) -> None:
+@pytest.mark.parametrize("flushed", [True, False])
+async def test_what_a_rollback_made_transient_is_shown_again_when_it_is_added_again(both: Both, flushed: bool) -> None:
     async with both.session() as session:
         ada = await session.get(User, 1)
         await session.load(ada, User.orders)
         order = Order(user=ada, items=[Item(name="pen")])
         session.add(order)
-        await session.flush()
+        if flushed:
+            await session.flush()
         await session.rollback()
         assert [known.id for known in ada.orders] == [1]
         session.add(order)

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg2
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from psqlmodel import create_engine
@@ -26,6 +26,7 @@ SETTINGS = settings(
     derandomize=not EXAMPLES,
     database=None,
     report_multiple_bugs=False,
+    phases=[Phase.generate, Phase.shrink] if EXAMPLES else [Phase.generate],
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -184,6 +184,7 @@ class UnitOfWork:
     def _revert_all(self) -> None:
         """Undo what was not flushed."""
         for obj in list(self.new.values()):
+            self.returned.add(id(obj))
             self.forget_new(obj)
         for obj in [*self.deleted.values(), *self.tracked.values()]:
             self._revert(obj)
