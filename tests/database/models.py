@@ -1,7 +1,5 @@
 """The models of these tests: a small shop, a tree, composite keys, links; and tables that others made, in SQL."""
 
-
-
 from __future__ import annotations
 
 from datetime import datetime

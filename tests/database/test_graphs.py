@@ -10,18 +10,18 @@ from .both import Both, Statements
 from .models import Node
 
 
-@table("teams")
+@table("crews")
 class Department(PSQLModel):
     id: int = Column(primary_key=True)
-    boss_id: int | None = Column(foreign_key="members.id")
+    boss_id: int | None = Column(foreign_key="sailors.id")
     boss: Relation[Staff | None] = Relation(foreign_keys="boss_id")
     staff: Relation[list[Staff]] = Relation(foreign_keys="department_id")
 
 
-@table("members")
+@table("sailors")
 class Staff(PSQLModel):
     id: int = Column(primary_key=True)
-    department_id: int = Column(foreign_key="teams.id")
+    department_id: int = Column(foreign_key="crews.id")
     department: Relation[Department] = Relation()
     badge: Relation[Badge | None] = Relation()
 
@@ -31,7 +31,7 @@ class Badge(PSQLModel):
     id: int = Column(primary_key=True)
     code: str = Column(unique=True, max_len=40)
     number: int | None = Column(unique=True)
-    staff_id: int | None = Column(foreign_key="members.id", unique=True)
+    staff_id: int | None = Column(foreign_key="sailors.id", unique=True)
     staff: Relation[Staff | None] = Relation()
 
 
@@ -134,13 +134,13 @@ async def test_a_circle_of_two_tables_is_closed_by_an_update(both: Both, stateme
         session.add(department)
         await session.commit()
         assert statements.verbs == ["INSERT", "INSERT", "UPDATE"]
-        assert both.value("SELECT boss_id FROM teams") == boss.id
+        assert both.value("SELECT boss_id FROM crews") == boss.id
         statements.clear()
         session.delete(department)
         session.delete(boss)
         await session.commit()
         assert statements.sent
-        assert both.value("SELECT count(*) FROM teams") == 0
+        assert both.value("SELECT count(*) FROM crews") == 0
 
 
 async def test_a_circle_without_a_gap_is_closed_where_its_keys_are_deferrable(both: Both) -> None:

@@ -1,7 +1,5 @@
 """Every kind of relation: both sides in step, adding, removing, replacing; ambiguity and missing keys."""
 
-
-
 from __future__ import annotations
 
 from typing import List, Optional  # noqa: UP035 - both spellings are promised
