@@ -21,7 +21,7 @@ from .models import MODELS, TWIN
 
 EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "0"))
 SETTINGS = settings(
-    max_examples=EXAMPLES or 20,
+    max_examples=EXAMPLES or 60,
     stateful_step_count=int(os.environ.get("STATEFUL_STEPS", "30")),
     derandomize=not EXAMPLES,
     database=None,
