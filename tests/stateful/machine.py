@@ -707,7 +707,8 @@ def _said(obj: Any) -> dict[str, Any]:
     for key, relation in mapper.relations.items():
         value = relation.loaded(obj)
         if value is not NOT_LOADED:
-            said[key] = [item.label for item in value] if isinstance(value, list) else _label(value)
+            # Sorted: a list that a query brought anew is in the order of the keys, whatever it was before.
+            said[key] = sorted(item.label for item in value) if isinstance(value, list) else _label(value)
     return said
 
 
