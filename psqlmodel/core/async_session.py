@@ -114,6 +114,10 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
         """Return an `async with` block whose work can be rolled back by itself; see `Session.begin_nested`."""
         return AsyncNested(self._run, self._workspace, name)
 
+    def savepoint(self, name: str) -> AsyncNested:
+        """Return the block of `begin_nested` with a savepoint of this name."""
+        return self.begin_nested(name)
+
     async def refresh(self, model: Any, attributes: Iterable[str] | None = None, *, keep_changes: bool = False) -> None:
         """Reload an object from the database; see `Session.refresh`."""
         await self._run(access.refresh(self._workspace, model, attributes, keep_changes=keep_changes))

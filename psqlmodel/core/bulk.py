@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.transaction import execute, within
 from psqlmodel.core.unitofwork import sql, versioning
+from psqlmodel.core.unitofwork.blame import blame
 from psqlmodel.core.unitofwork.collect import outgoing, take_keys
 from psqlmodel.core.unitofwork.flush import flush
-from psqlmodel.core.unitofwork.sending import blame
 from psqlmodel.errors import (
     DatabaseError,
     InvalidValueError,

@@ -158,6 +158,10 @@ class Session(Verbs, SessionBase[Engine]):
         """
         return Nested(self._run, self._workspace, name)
 
+    def savepoint(self, name: str) -> Nested:
+        """Return the block of `begin_nested` with a savepoint of this name."""
+        return self.begin_nested(name)
+
     def refresh(self, model: Any, attributes: Iterable[str] | None = None, *, keep_changes: bool = False) -> None:
         """Reload an object from the database, discarding its local changes.
 

@@ -8,6 +8,7 @@ transaction is lost by that, the session refuses to go on until `rollback()` say
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from psqlmodel.core.events import notify, refuse_within_flush
@@ -77,10 +78,13 @@ class Transaction:
         self.savepoints = []
 
 
-def execute(workspace: Workspace, request: Statement | Copy) -> Steps[Rows]:
+def execute(
+    workspace: Workspace, request: Statement | Copy, explain: Callable[[DatabaseError], None] | None = None
+) -> Steps[Rows]:
     """Send a statement in the session's transaction, which begins with it where it has not begun.
 
-    Raises `TransactionAbortedError` where an earlier error ended the transaction, and what the server reports.
+    `explain` may look at an error of the server before the objects are restored. Raises `TransactionAbortedError`
+    where an earlier error ended the transaction, and what the server reports.
     """
     transaction = workspace.transaction
     if transaction.savepoints or not transaction.begun:
@@ -99,6 +103,8 @@ def execute(workspace: Workspace, request: Statement | Copy) -> Steps[Rows]:
     except GeneratorExit:
         raise
     except BaseException as error:
+        if explain is not None and isinstance(error, DatabaseError):
+            explain(error)
         if request.purpose != "flush" and workspace.unit.pending():
             transaction.worked = True  # what is pending is undone too, though nobody asked for it to be written
         yield from fail(workspace, error)

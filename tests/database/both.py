@@ -124,7 +124,7 @@ class Awaited:
             return lambda *args: Now(found(*args))
         if name in _RESULTS:
             return lambda *args, **options: AwaitedResult(found(*args, **options))
-        if name == "begin_nested":
+        if name in ("begin_nested", "savepoint"):
             return lambda *args: Block(found(*args))
         if not callable(found) or name in ("no_autoflush", "engine", "on"):
             return found

@@ -229,3 +229,14 @@ async def test_a_failure_inside_a_savepoint_leaves_the_transaction(both: Both) -
         assert caught.value.sqlstate == "23505"
         await session.commit()
     assert both.column("SELECT name FROM tags ORDER BY name") == ["outer", "taken"]
+
+
+async def test_a_savepoint_has_the_name_that_it_is_given(both: Both, statements: Statements) -> None:
+    async with both.session() as session:
+        async with session.savepoint("half way"):
+            session.add(Tag(name="in it"))
+        await session.commit()
+    assert [text for text in statements.of("transaction") if "half way" in text] == [
+        'SAVEPOINT "half way"',
+        'RELEASE SAVEPOINT "half way"',
+    ]
