@@ -9,7 +9,7 @@ BIN = $(VENV)/bin
 WORKERS = 2
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test check check-format check-lint check-mypy check-pyright check-layers check-docs
+.PHONY: help demo test test-servers check check-format check-lint check-mypy check-pyright check-layers check-docs
 .PHONY: bench clean setup format
 
 help:
@@ -30,6 +30,15 @@ demo: setup
 
 test: setup
 	@"$(BIN)/python" -m pytest -n $(WORKERS) -q
+
+# The same behaviour on the servers that the machine has beside the one that comes with pip; nothing where it has none.
+test-servers: setup
+	@for bin in /usr/lib/postgresql/*/bin; do \
+		if [ -x "$$bin/initdb" ]; then \
+			"$$bin/postgres" --version; \
+			PG_BIN="$$bin" "$(BIN)/python" -m pytest -n $(WORKERS) -q tests/database tests/schema tests/stateful || exit 1; \
+		fi; \
+	done
 
 # One target each, so that `make -k check` runs them all and names every one that failed.
 check: check-format check-lint check-mypy check-pyright check-layers check-docs
