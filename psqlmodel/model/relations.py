@@ -203,13 +203,19 @@ class RelationInfo(RelationPath):
                 continue
             write_column(child, ours.key, value)
 
+    def is_named_by(self, obj: PSQLModel) -> bool:
+        """Tell whether the key columns of `obj` name the loaded target."""
+        target = obj.__dict__[self.key]
+        if target is None:
+            return self.key_from(obj) is None
+        held = [target.__dict__.get(column.key) for column in self.remote]
+        return held == [obj.__dict__.get(column.key) for column in self.local]
+
     def forget_if_changed(self, obj: PSQLModel) -> None:
         """Forget the loaded target if the key columns no longer name it."""
+        if self.is_named_by(obj):
+            return
         target = obj.__dict__[self.key]
-        if target is not None:
-            held = [target.__dict__.get(column.key) for column in self.remote]
-            if held == [obj.__dict__.get(column.key) for column in self.local]:
-                return
         obj._state.before_change(obj, self.key, target)
         del obj.__dict__[self.key]
         if target is not None and self.back is not None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from psqlmodel import Select
+
 from .both import Both
-from .models import Course, Item, Order, Profile, Student, Tag, User
+from .models import Course, Item, Node, Order, Profile, Student, Tag, User
 
 
 @pytest.fixture(autouse=True)
@@ -147,3 +149,33 @@ async def test_a_detached_object_that_another_stands_for_is_left_out(both: Both)
         other.note = "by the one that is in the session"
         await session.commit()
     assert both.value("SELECT note FROM orders") == "by the one that is in the session"
+
+
+async def test_a_relation_that_was_loaded_after_a_deletion_follows_its_rollback(both: Both) -> None:
+    async with both.session() as session:
+        parent = Node(name="parent", children=[Node(name="child")])
+        child = parent.children[0]
+        session.add(parent)
+        await session.commit()
+        session.delete(parent)
+        await session.flush()
+        _ = await session.exec(Select(Node).Include(Node.parent)).all()
+        assert child.parent is None
+        await session.rollback()
+        assert child.parent_id == parent.id
+        await session.load(child, Node.parent)
+        assert child.parent is parent
+
+
+async def test_what_a_rollback_made_transient_rejoins_its_lists_also_after_a_commit(both: Both) -> None:
+    async with both.session() as session:
+        parent = Node(name="parent", children=[])
+        session.add(parent)
+        await session.commit()
+        child = Node(name="child", parent=parent)
+        session.add(child)
+        await session.rollback()
+        await session.commit()
+        session.add(child)
+        assert parent.children == [child]
+        await session.commit()

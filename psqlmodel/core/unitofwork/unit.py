@@ -168,7 +168,6 @@ class UnitOfWork:
         """Forget what the transaction changed: there is no way back behind a commit."""
         for obj in self.undo.deleted_objects():
             set_state(obj, TRANSIENT)
-        self.returned.clear()
         self.undo.clear()
 
     def restore(self) -> None:
