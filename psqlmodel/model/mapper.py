@@ -195,9 +195,11 @@ class Registry:
 
     def __init__(self) -> None:
         self._mappers: dict[tuple[str, str], weakref.ref[Mapper]] = {}
+        self.version = 0  # grows with every class: what was derived from all of them is out of date then
 
     def add(self, mapper: Mapper) -> None:
         """Register a mapper; a class of the same module and qualified name is replaced."""
+        self.version += 1
         self._mappers[mapper.cls.__module__, mapper.cls.__qualname__] = weakref.ref(mapper)
 
     def mappers(self) -> list[Mapper]:

@@ -215,6 +215,16 @@ async def test_no_autoflush_for_a_block(both: Both) -> None:
         await session.rollback()
 
 
+async def test_a_query_sees_what_a_pending_deletion_takes_along(both: Both) -> None:
+    both.sql("INSERT INTO users (id, name) VALUES (1, 'Ada')")
+    both.sql("INSERT INTO orders (id, user_id, total) VALUES (1, 1, 1)")
+    both.sql("INSERT INTO items (order_id, name) VALUES (1, 'i')")
+    async with both.session() as session:
+        session.delete(await session.get(User, 1))
+        assert await session.exec(Select(Item)).all() == []
+        await session.rollback()
+
+
 # --- a fresh row meets a loaded object -------------------------------------------------------------------------------
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
 from psqlmodel.model.constraints import ForeignKey
-from psqlmodel.model.mapper import Mapper
+from psqlmodel.model.mapper import Mapper, registry
 from psqlmodel.model.resolution import refers_to
 
 Group: TypeAlias = tuple[Mapper, ...]
 
+_deletions: WeakKeyDictionary[Mapper, tuple[int, frozenset[str]]] = WeakKeyDictionary()
 _known: dict[frozenset[Mapper], tuple[Group, ...]] = {}
 
 
@@ -70,6 +72,30 @@ def _reached(start: Mapper, among: list[Mapper]) -> set[Mapper]:
 def depends_on(holder: Mapper, target: Mapper) -> bool:
     """Tell whether a foreign key of `holder` leads to `target`."""
     return any(refers_to(holder, key, target) for key in holder.foreign_keys)
+
+
+def tables_of_deletion(mapper: Mapper) -> frozenset[str]:
+    """Return the tables that a deletion of its rows changes: its own, and those that ON DELETE leads to."""
+    known = _deletions.get(mapper)
+    if known is None or known[0] != registry.version:
+        known = _deletions[mapper] = (registry.version, frozenset(m.qualified for m in _changed_with(mapper)))
+    return known[1]
+
+
+def _changed_with(mapper: Mapper) -> set[Mapper]:
+    found, waiting, others = {mapper}, [mapper], registry.mappers()
+    while waiting:
+        parent = waiting.pop()
+        for child in others:
+            if child not in found and _follows(child, parent):
+                found.add(child)
+                waiting.append(child)
+    return found
+
+
+def _follows(child: Mapper, parent: Mapper) -> bool:
+    actions = ("CASCADE", "SET NULL", "SET DEFAULT")
+    return any(key.on_delete in actions and refers_to(child, key, parent) for key in child.foreign_keys)
 
 
 def _requires(holder: Mapper, target: Mapper) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from psqlmodel.core.unitofwork.collect import changed_columns, with_key
 from psqlmodel.core.unitofwork.identity import IdentityMap
 from psqlmodel.core.unitofwork.links import leave_lists
+from psqlmodel.core.unitofwork.ordering import tables_of_deletion
 from psqlmodel.core.unitofwork.undo import UndoLog
 from psqlmodel.errors import NotLoadedError, NotMappedError, ObjectStateError
 from psqlmodel.model.mapper import Mapper, mapper_of
@@ -101,11 +102,11 @@ class UnitOfWork:
     def overlaps(self, tables: frozenset[str]) -> bool:
         """Tell whether unflushed changes concern one of the tables (as `TableSource` spells them)."""
         for objects in (self.new, self.tracked, self.deleted):
-            for obj in objects.values():
-                mapper = type(obj).__mapper__
+            for mapper in {type(obj).__mapper__ for obj in objects.values()}:
                 if mapper.qualified in tables or mapper.link_tables & tables:
                     return True
-        return False
+        deleted = {type(obj).__mapper__ for obj in self.deleted.values()}
+        return any(tables_of_deletion(mapper) & tables for mapper in deleted)
 
     def add(self, obj: Any) -> None:
         """Register an object, and the new objects that hang on it, for the next flush.
