@@ -329,6 +329,7 @@ async def test_a_session_that_resolves_its_commits(both: Both, saboteur: Saboteu
         heard: list[str] = []
         session.on("after_commit", lambda _: heard.append("commit"))
         session.on("after_rollback", lambda _: heard.append("rollback"))
+        await session.exec("SELECT 1")  # the transaction is more than the flush
         tag = Tag(name="a")
         session.add(tag)
         saboteur.cuts = ["before"]
@@ -344,6 +345,18 @@ async def test_a_session_that_resolves_its_commits(both: Both, saboteur: Saboteu
         await session.exec("SELECT 1")
         saboteur.cuts = ["before"]
         await session.commit()  # nothing was written: whatever became of it, nothing is lost
+
+
+@pytest.mark.parametrize("cut", ["before", "after"])
+async def test_a_whole_transaction_survives_a_lost_commit_that_is_resolved(
+    both: Both, saboteur: Saboteur, cut: str
+) -> None:
+    async with both.session(resolve_commit=True) as session:
+        tag = Tag(name="a")
+        session.add(tag)
+        saboteur.cuts = [cut]
+        await session.commit()
+    assert both.column("SELECT id FROM tags") == [tag.id]
 
 
 @pytest.mark.parametrize("cut", ["before", "after"])
