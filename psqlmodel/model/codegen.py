@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from psqlmodel.model.state import UNSET, Raw, raw_name
+from psqlmodel.model.state import DELETED, UNSET, Raw, raw_name
 from psqlmodel.types import loader
 
 if TYPE_CHECKING:
@@ -175,18 +175,24 @@ def _raw_conversion(type_: Any, oid: int) -> Callable[[Any], Any] | None:
 
 
 class Refresher:
-    """Gives an object that the session has already what a fresh row says; changed attributes are kept."""
+    """Gives an object that the session has already what a fresh row says; changed attributes are kept.
 
-    __slots__ = ("fields", "links", "mapper")
+    So is the version of an object that is about to be written: what the program decided was decided on that version,
+    and with a fresh one the flush would write over what someone else did meanwhile.
+    """
+
+    __slots__ = ("fields", "links", "mapper", "version")
 
     def __init__(self, mapper: Mapper, fields: Sequence[Field]) -> None:
         self.mapper = mapper
         self.fields = tuple(fields)
         self.links = mapper.links_of_column
+        self.version = None if mapper.version is None else mapper.version.key
 
     def __call__(self, obj: Any, row: Sequence[Any]) -> None:
         """Take over the values of `row` for all attributes without changes."""
         own = obj.__dict__
+        kept = self.version if self.version is not None and self._waits_to_be_written(obj) else None
         original = obj._state.original
         for field in self.fields:
             value = row[field.position]
@@ -195,6 +201,8 @@ class Refresher:
             if field.key in original:
                 if field.raw and isinstance(original[field.key], Raw):
                     self._refresh_handed_out(own, original, field.key, value)
+            elif field.key == kept and own.get(kept) is not None:
+                continue
             elif field.raw:
                 own.pop(field.key, None)
                 own.pop(field.slot, None)
@@ -211,9 +219,8 @@ class Refresher:
         if wire == before or wire is None:
             return
         load = self.mapper.attributes[key].pg_type.load
-        was: Any = before if load is None else load(before)
         now: Any = wire if load is None else load(wire)
-        if repr(value) != repr(was) or type(value) is not type(now):  # to Python True equals 1, to JSON it does not
+        if self._is_edited(key, before, value) or type(value) is not type(now):
             return
         if isinstance(value, dict):
             value.clear()
@@ -223,6 +230,25 @@ class Refresher:
         else:
             own[key] = now
         original[key] = Raw(wire)
+
+    def _is_edited(self, key: str, before: Any, value: Any) -> bool:
+        load = self.mapper.attributes[key].pg_type.load
+        # By their texts: to Python True equals 1, to JSON it does not.
+        return repr(value) != repr(before if load is None else load(before))
+
+    def _waits_to_be_written(self, obj: Any) -> bool:
+        """Tell whether the next flush updates or deletes the row."""
+        if obj._state.status == DELETED:
+            return True
+        return any(self._is_change(obj.__dict__, key, before) for key, before in obj._state.original.items())
+
+    def _is_change(self, own: dict[str, Any], key: str, before: Any) -> bool:
+        if key in self.mapper.attributes:
+            if isinstance(before, Raw):
+                return self._is_edited(key, before.wire, own.get(key))
+            return before is UNSET or bool(own.get(key) != before)
+        relation = self.mapper.relations.get(key) or self.mapper.hidden[key]
+        return relation.outgoing and not relation.many
 
     def _forget_links(self, own: dict[str, Any], original: dict[str, Any], key: str) -> None:
         """Forget loaded to-one relations that the fresh key no longer names."""

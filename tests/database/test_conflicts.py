@@ -378,6 +378,70 @@ async def test_refresh_keeps_a_link_that_was_changed(both: Both) -> None:
     assert [tuple(row) for row in both.sql("SELECT title, folder_id FROM files")] == [("theirs", 2)]
 
 
+# --- fresh rows -------------------------------------------------------------------------------------------------------
+
+
+def _rename(file: Any) -> None:
+    file.title = "mine"
+
+
+def _edit_in_place(sheet: Any) -> None:
+    sheet.data["n"] = 2
+
+
+@pytest.mark.parametrize(
+    ("model", "change"), [(Sheet, _rename), (Stamped, _rename), (File, _rename), (Sheet, _edit_in_place)]
+)
+async def test_a_fresh_row_does_not_excuse_a_change_that_was_made_before_it(
+    both: Both, model: Any, change: Any
+) -> None:
+    """A query without autoflush brings the row of an object that has changes: the version stays, the flush tells."""
+    more = {"data": {"n": 1}} if model is Sheet else {}
+    await made(both, model(id=1, title="old", **more))
+    async with both.session() as mine, both.session() as theirs:
+        ours = await mine.get(model, 1)
+        change(ours)
+        (await theirs.get(model, 1)).title = "theirs"
+        await theirs.commit()
+        with mine.no_autoflush():
+            assert await mine.exec(Select(model)).all() == [ours]
+        with pytest.raises(StaleObjectError):
+            await mine.commit()
+        await mine.rollback()
+        await mine.refresh(ours)
+        change(ours)
+        await mine.commit()
+
+
+async def test_a_fresh_row_does_not_excuse_a_deletion_or_a_new_link(both: Both) -> None:
+    await made(both, File(id=1, title="one"), File(id=2, title="two"), Folder(id=1, name="a"))
+    for file, act in ((1, "delete"), (2, "link")):
+        async with both.session() as session:
+            ours, folder = await session.get(File, file), await session.get(Folder, 1)
+            if act == "delete":
+                session.delete(ours)
+            else:
+                ours.folder = folder
+            both.sql("UPDATE files SET title = 'theirs'")
+            with session.no_autoflush():
+                _ = await session.exec(Select(File)).all()
+            with pytest.raises(StaleObjectError):
+                await session.commit()
+            await session.rollback()
+
+
+async def test_a_fresh_row_brings_the_version_of_an_object_without_changes(both: Both) -> None:
+    await made(both, Sheet(id=1, title="old", data={"n": 1}))
+    async with both.session() as session:
+        sheet = await session.get(Sheet, 1)
+        assert sheet.data == {"n": 1}  # handed out, and not edited
+        both.sql("UPDATE sheets SET title = 'theirs', version = 5")
+        _ = await session.exec(Select(Sheet)).all()
+        sheet.body = "mine"
+        await session.commit()
+    assert [tuple(row) for row in both.sql("SELECT title, body, version FROM sheets")] == [("theirs", "mine", 6)]
+
+
 # --- declarations -----------------------------------------------------------------------------------------------------
 
 
