@@ -9,9 +9,9 @@ and be closed.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from psqlmodel.record import Record
 from psqlmodel.steps import Statement
 
 MAX_IDLE = 300.0  # seconds until a connection beyond `pool_size` is closed
@@ -41,8 +41,7 @@ class AnyConnection(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class PoolStatus:
+class PoolStatus(Record):
     """How a pool stands: connections open, idle and in use, callers waiting, connections at most."""
 
     size: int

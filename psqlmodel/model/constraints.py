@@ -9,10 +9,10 @@ module must not know mappers: names are resolved where the statements are made (
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from psqlmodel.errors import MappingError
+from psqlmodel.record import Record, fill
 
 ColumnName: TypeAlias = Any  # str, or an attribute of a model (`User.email`)
 
@@ -20,8 +20,7 @@ ACTIONS = ("NO ACTION", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT")
 METHODS = ("btree", "hash", "gist", "spgist", "gin", "brin", "hnsw", "ivfflat")
 
 
-@dataclass(frozen=True, init=False)
-class Unique:
+class Unique(Record):
     """Declare that the values of some columns, taken together, occur once.
 
     `columns` are names or attributes. With `nulls_distinct=False` two NULLs are equal (PostgreSQL 15 or
@@ -44,7 +43,7 @@ class Unique:
         deferrable: bool = False,
         initially_deferred: bool = False,
     ) -> None:
-        _freeze(
+        fill(
             self,
             columns=_some_columns("Unique", columns),
             name=name,
@@ -54,8 +53,7 @@ class Unique:
         )
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(Record):
     """Declare a condition that every row meets.
 
     `condition` is SQL text over the columns of the table, or a query expression.
@@ -67,8 +65,7 @@ class Check:
     name: str | None = None
 
 
-@dataclass(frozen=True, init=False)
-class Exclude:
+class Exclude(Record):
     """Declare that no two rows compare as true under all of some operators.
 
     `elements` are pairs of a column (or SQL expression) and an operator; `where` limits the rows.
@@ -94,11 +91,10 @@ class Exclude:
                 raise MappingError(
                     f"Exclude takes pairs of a column and an operator such as ('room', '='), not {element!r}"
                 )
-        _freeze(self, elements=elements, method=_method(method), where=where, name=name)
+        fill(self, elements=elements, method=_method(method), where=where, name=name)
 
 
-@dataclass(frozen=True, init=False)
-class Index:
+class Index(Record):
     """Declare an index over columns or expressions.
 
     `columns` are names, attributes, or SQL expressions (`"lower(email)"`), each optionally followed by `ASC`,
@@ -126,7 +122,7 @@ class Index:
         include: Sequence[ColumnName] = (),
         opclass: str | None = None,
     ) -> None:
-        _freeze(
+        fill(
             self,
             columns=_some_columns("Index", columns),
             unique=unique,
@@ -138,8 +134,7 @@ class Index:
         )
 
 
-@dataclass(frozen=True, init=False)
-class ForeignKey:
+class ForeignKey(Record):
     """Declare that some columns hold the key of a row of another table.
 
     `columns` are the columns here; `table` is the other table as `"table"`, `"schema.table"` or a model;
@@ -173,7 +168,7 @@ class ForeignKey:
         name: str | None = None,
         enforced: bool = True,
     ) -> None:
-        _freeze(
+        fill(
             self,
             columns=_names(columns),
             table=_table(table),
@@ -195,11 +190,6 @@ class ForeignKey:
 
 
 Constraint: TypeAlias = Unique | Check | Exclude | ForeignKey
-
-
-def _freeze(record: Any, **values: Any) -> None:
-    for name, value in values.items():
-        object.__setattr__(record, name, value)
 
 
 def _some_columns(kind: str, columns: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -7,11 +7,10 @@ conditions are SQL text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from psqlmodel.record import Record
 
 
-@dataclass(frozen=True, slots=True)
-class TypeInfo:
+class TypeInfo(Record):
     """A type as pg_type has it.
 
     `kind` is pg_type.typtype: `b`ase, `c`omposite, `d`omain, `e`num, `r`ange, `m`ultirange. `base` is the
@@ -28,8 +27,7 @@ class TypeInfo:
     extension: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnInfo:
+class ColumnInfo(Record):
     """A column. `type` is its SQL spelling; `identity` is `""`, `"BY DEFAULT"` or `"ALWAYS"`."""
 
     name: str
@@ -42,8 +40,7 @@ class ColumnInfo:
     type_info: TypeInfo | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class KeyInfo:
+class KeyInfo(Record):
     """A primary key or a unique constraint."""
 
     name: str
@@ -53,8 +50,7 @@ class KeyInfo:
     initially_deferred: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignKeyInfo:
+class ForeignKeyInfo(Record):
     """A foreign key. `schema` is None where the other table is found by the search path."""
 
     name: str
@@ -68,24 +64,21 @@ class ForeignKeyInfo:
     initially_deferred: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CheckInfo:
+class CheckInfo(Record):
     """A CHECK constraint; `condition` without the parentheses around it."""
 
     name: str
     condition: str
 
 
-@dataclass(frozen=True, slots=True)
-class ExcludeInfo:
+class ExcludeInfo(Record):
     """An EXCLUDE constraint; `definition` is what follows its name."""
 
     name: str
     definition: str
 
 
-@dataclass(frozen=True, slots=True)
-class IndexInfo:
+class IndexInfo(Record):
     """An index that no constraint owns. `elements` and `where` are SQL text, `include` names of columns."""
 
     name: str
@@ -96,8 +89,7 @@ class IndexInfo:
     include: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TableInfo:
+class TableInfo(Record):
     """A table, view or the like with all that belongs to it.
 
     `kind` is "table", "partitioned table", "view", "materialized view" or "foreign table". `schema` is None
@@ -128,8 +120,7 @@ class TableInfo:
         raise KeyError(name)
 
 
-@dataclass(frozen=True, slots=True)
-class EnumInfo:
+class EnumInfo(Record):
     """An enum type and its labels in order."""
 
     name: str
@@ -138,8 +129,7 @@ class EnumInfo:
     comment: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaInfo:
+class SchemaInfo(Record):
     """All that some models need in a database, each part in an order in which it can be made."""
 
     schemas: tuple[str, ...]

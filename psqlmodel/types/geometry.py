@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from psqlmodel.errors import InvalidValueError
+from psqlmodel.record import Record, fill
 from psqlmodel.types.pgtype import PgType, pgtype, refuse
 
-
-def _write(instance: object, **values: Any) -> None:
-    for key, value in values.items():
-        object.__setattr__(instance, key, value)
+Corner: TypeAlias = "Point | tuple[float, float]"
 
 
 def _coordinate(value: Any) -> float:
@@ -30,88 +27,81 @@ def _point(value: Any) -> Point:
     raise refuse("a corner or end", value, "a Point or a pair of floats")
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(Record):
     """A point of the plane: `Point(1.5, 2)`."""
 
     x: float
     y: float
 
-    def __post_init__(self) -> None:
-        _write(self, x=_coordinate(self.x), y=_coordinate(self.y))
+    def __init__(self, x: float, y: float) -> None:
+        fill(self, x=_coordinate(x), y=_coordinate(y))
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Record):
     """An infinite line: all points with a·x + b·y + c = 0. `a` and `b` are not both 0."""
 
     a: float
     b: float
     c: float
 
-    def __post_init__(self) -> None:
-        _write(self, a=_coordinate(self.a), b=_coordinate(self.b), c=_coordinate(self.c))
+    def __init__(self, a: float, b: float, c: float) -> None:
+        fill(self, a=_coordinate(a), b=_coordinate(b), c=_coordinate(c))
         if self.a == 0 and self.b == 0:
             raise InvalidValueError("a Line with a = b = 0 is no line")
 
 
-@dataclass(frozen=True, slots=True)
-class LineSegment:
+class LineSegment(Record):
     """The segment between two points."""
 
     start: Point
     end: Point
 
-    def __post_init__(self) -> None:
-        _write(self, start=_point(self.start), end=_point(self.end))
+    def __init__(self, start: Corner, end: Corner) -> None:
+        fill(self, start=_point(start), end=_point(end))
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(Record):
     """A rectangle given by two opposite corners; kept as upper right and lower left, as PostgreSQL does."""
 
     high: Point
     low: Point
 
-    def __post_init__(self) -> None:
-        one, two = _point(self.high), _point(self.low)
-        _write(
+    def __init__(self, high: Corner, low: Corner) -> None:
+        one, two = _point(high), _point(low)
+        fill(
             self,
             high=Point(max(one.x, two.x), max(one.y, two.y)),
             low=Point(min(one.x, two.x), min(one.y, two.y)),
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(Record):
     """A path through points, closed or open: `Path([(0, 0), (1, 1)], closed=False)`."""
 
     points: tuple[Point, ...]
     closed: bool = True
 
-    def __init__(self, points: Iterable[Point | tuple[float, float]], closed: bool = True) -> None:
-        _write(self, points=_points("Path", points), closed=bool(closed))
+    def __init__(self, points: Iterable[Corner], closed: bool = True) -> None:
+        fill(self, points=_points("Path", points), closed=bool(closed))
 
 
-@dataclass(frozen=True, slots=True)
-class Polygon:
+class Polygon(Record):
     """A polygon by its corners: `Polygon([(0, 0), (1, 0), (1, 1)])`."""
 
     points: tuple[Point, ...]
 
-    def __init__(self, points: Iterable[Point | tuple[float, float]]) -> None:
-        _write(self, points=_points("Polygon", points))
+    def __init__(self, points: Iterable[Corner]) -> None:
+        fill(self, points=_points("Polygon", points))
 
 
-@dataclass(frozen=True, slots=True)
-class Circle:
+class Circle(Record):
     """A circle: centre and radius, which is not negative."""
 
     center: Point
     radius: float
 
-    def __post_init__(self) -> None:
-        _write(self, center=_point(self.center), radius=_coordinate(self.radius))
+    def __init__(self, center: Corner, radius: float) -> None:
+        fill(self, center=_point(center), radius=_coordinate(radius))
         if self.radius < 0:
             raise InvalidValueError("a Circle with a negative radius is no circle")
 

@@ -10,19 +10,18 @@ NULL is None everywhere: `dump` gives None back, `load` is never called with it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from types import NoneType
 from typing import Any, Generic, TypeVar
 
 from psqlmodel.errors import InvalidValueError
+from psqlmodel.record import Record, replace
 
 T = TypeVar("T")
 
 Convert = Callable[[Any], Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
-class PgType(Generic[T]):
+class PgType(Record, Generic[T]):
     """A PostgreSQL type: immutable, one object for each distinct type, compared by identity.
 
     Attributes:
@@ -49,10 +48,10 @@ class PgType(Generic[T]):
     name: str
     python: type[Any]
     dump: Convert
-    load: Convert | None = None
     dump_text: Convert
     load_text: Convert
     carry: Convert  # Python value → transport value
+    load: Convert | None = None
     natives: frozenset[type] = frozenset()  # Python types that travel unchanged when `fits` agrees
     fits: Callable[[list[Any]], bool] | None = None  # a check of many values without None, at C speed
     oid: int = 0
@@ -71,7 +70,12 @@ class PgType(Generic[T]):
     extension: str = ""
     length: int | None = None
     delimiter: str = ","  # between the elements of an array literal
-    modify: Callable[..., PgType[Any]] | None = field(default=None)  # varchar → varchar(40)
+    modify: Callable[..., PgType[Any]] | None = None  # varchar → varchar(40)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = object.__hash__
 
     def dump_column(self, values: list[Any]) -> list[Any]:
         """Return many values as transport values, for `unnest($1::transport[])` and COPY.

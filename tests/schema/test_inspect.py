@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
+from psqlmodel.record import replace
 from psqlmodel.schema import create_all, describe, inspect_enums, inspect_tables
 from psqlmodel.schema.description import ColumnInfo, IndexInfo, TableInfo
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psqlmodel.errors import PSQLModelError, SessionClosedError
+from psqlmodel.record import Record
 from psqlmodel.steps import NO_COLUMNS, Copy, Notify, Release, Request, Rows, Statement
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ _CLOSED = "the session was closed while it waited for a connection"
 _ASIDE = (Release, Notify)  # what is not for the server
 
 
-@dataclass(frozen=True, slots=True)
-class StatementEvent:
+class StatementEvent(Record):
     """What was sent: the text (values are not in it), the number of arguments and rows, the time, the
     purpose.
     """

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from psqlmodel.errors import ConfigurationError
+from psqlmodel.record import Record
 
 _SCHEME = re.compile(r"^(postgres(?:ql)?)(\+[a-z0-9_]+)?://", re.IGNORECASE)
 _PAIR = re.compile(r"\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))(?:\s+|$)", re.IGNORECASE)
@@ -19,11 +19,10 @@ _ENVIRONMENT = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSER
 _SPELLINGS = {"database": "dbname", "username": "user"}
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Record):
     """Where to connect: libpq's parameters, or the DSN of an embedded server that is not started yet."""
 
-    parameters: dict[str, str] = field(default_factory=dict[str, str])
+    parameters: dict[str, str]
     embedded: str = ""
 
     def __repr__(self) -> str:
@@ -54,7 +53,7 @@ def find_target(dsn: str | None, environment: Mapping[str, str]) -> Target:
     if dsn is not None:
         raise ConfigurationError("the DSN is empty; write postgresql://user@host/database, or pass none")
     if any(name in environment for name in _ENVIRONMENT):
-        return Target()  # both drivers read the PG* variables themselves
+        return Target({})  # both drivers read the PG* variables themselves
     raise ConfigurationError(
         'no server is named: pass a DSN (postgresql://user@host/database, or "embedded"), or set '
         "DATABASE_URL, or PGHOST, PGDATABASE and PGUSER"
@@ -67,7 +66,7 @@ def parse_dsn(dsn: str) -> Target:
     parse_dsn("postgresql+asyncpg://me@localhost/shop")
     """
     if dsn == "embedded" or dsn.startswith("embedded:"):
-        return Target(embedded=dsn)
+        return Target({}, embedded=dsn)
     match = _SCHEME.match(dsn)
     if match is not None:
         return Target(_parse_url("postgresql://" + dsn[match.end() :]))

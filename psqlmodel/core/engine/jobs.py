@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from psqlmodel.core.row import RowList, rows_of
 from psqlmodel.errors import ConfigurationError, DatabaseError, SessionClosedError
 from psqlmodel.query.quoting import quote, quote_literal
 from psqlmodel.query.raw import translate_params
+from psqlmodel.record import Record
 from psqlmodel.steps import Release, Request, Rows, Statement, Steps
 
 # Databases that every server has; one of them may be closed to us.
@@ -22,8 +22,7 @@ MAINTENANCE: Final = ("postgres", "template1")
 _EXISTS_ALREADY: Final = ("42P04", "23505")  # another process was faster
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedTransaction:
+class PreparedTransaction(Record):
     """A transaction that waits for `commit_prepared` or `rollback_prepared`: its identifier, since when, whose."""
 
     identifier: str

@@ -5,16 +5,15 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from psqlmodel.core.engine.dsn import Target, find_target
 from psqlmodel.errors import ConfigurationError
+from psqlmodel.record import Record
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Record):
     """What `create_engine` was told; times are in seconds."""
 
     target: Target
@@ -27,7 +26,7 @@ class Options:
     application_name: str | None = None
     timezone: str = "UTC"
     prepared_statements: bool = True
-    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    settings: Mapping[str, Any] = MappingProxyType({})
     ensure_database: bool = False
     ensure_tables: bool = False
     models: tuple[type, ...] = ()
@@ -51,7 +50,7 @@ def read_options(dsn: str | None, given: Mapping[str, Any]) -> Options:
 
     Raises `ConfigurationError` for an unknown name, a value out of range, or a DSN that is not readable.
     """
-    known = [option.name for option in fields(Options) if option.name != "target"]
+    known = list(Options.defaults)
     for name in given:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
@@ -70,9 +69,9 @@ def _limit_pool(values: dict[str, Any]) -> None:
     """Let `pool_size` alone raise the limit, and `max_pool_size` alone lower the size."""
     size, limit = values.get("pool_size"), values.get("max_pool_size")
     if isinstance(size, int) and limit is None:
-        values["max_pool_size"] = max(size, Options.max_pool_size)
+        values["max_pool_size"] = max(size, Options.defaults["max_pool_size"])
     if isinstance(limit, int) and size is None:
-        values["pool_size"] = min(limit, Options.pool_size)
+        values["pool_size"] = min(limit, Options.defaults["pool_size"])
 
 
 def _check(options: Options) -> None:
@@ -117,7 +116,7 @@ def _as_models(models: Any) -> tuple[type, ...]:
 def _as_paths(paths: Any) -> tuple[str, ...]:
     if paths is None:
         return ()
-    if isinstance(paths, str | Path):
+    if isinstance(paths, str | os.PathLike):
         return (str(paths),)
     if not isinstance(paths, Iterable):
         raise ConfigurationError("models_path must be a module's name, a file or a folder, or a list of these")
