@@ -24,12 +24,13 @@ class Statement:
     """One SQL statement with its arguments.
 
     `text` uses PostgreSQL's own placeholders `$1 … $n`; `args` are wire values (see `psqlmodel.types`), in order.
-    `prepare` says that the text will come again and is worth a prepared statement. `prelude` is SQL without
-    parameters or rows (`BEGIN …`) that must run directly before: in the same round trip where the driver can.
+    `prepare` says that the text will come again and is worth a prepared statement; `fresh` that it must be planned
+    for the arguments at hand all the same (see `sending.MANY`). `prelude` is SQL without parameters or rows
+    (`BEGIN …`) that must run directly before: in the same round trip where the driver can.
     `purpose` tells observers why it is sent: "query", "flush", "load", "transaction", "catalog", "schema", "raw".
     """
 
-    __slots__ = ("args", "prelude", "prepare", "purpose", "text")
+    __slots__ = ("args", "fresh", "prelude", "prepare", "purpose", "text")
 
     def __init__(
         self,
@@ -37,12 +38,14 @@ class Statement:
         args: Sequence[Any] = (),
         *,
         prepare: bool = True,
+        fresh: bool = False,
         prelude: str = "",
         purpose: str = "query",
     ) -> None:
         self.text = text
         self.args = args
         self.prepare = prepare
+        self.fresh = fresh
         self.prelude = prelude
         self.purpose = purpose
 

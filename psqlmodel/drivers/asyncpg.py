@@ -157,7 +157,7 @@ class Connection:
     # --- statements
 
     async def _statement(self, request: Statement) -> Rows:
-        prepared = self._prepared.get(request.text)
+        prepared = None if request.fresh else self._prepared.get(request.text)
         if prepared is None:
             prepared = await self._prepare(request)
         else:
@@ -175,7 +175,7 @@ class Connection:
             return await self._again(request, error)
 
     async def _prepare(self, request: Statement) -> _Prepared:
-        if not (request.prepare and self._capacity):
+        if request.fresh or not (request.prepare and self._capacity):
             return _Prepared(await self._raw.prepare(request.text, name=""))
         # The name is ours: without one, asyncpg (with its own cache off) prepares the unnamed statement. That
         # is parsed anew at each use, and where a table has changed its rows are then read by the old codecs.

@@ -114,6 +114,8 @@ class Connection:
             plan = self._remember(text)
             return self._send_text(plan, request)
         self._plans.move_to_end(text)
+        if request.fresh:
+            return self._send_text(plan, request)
         if plan.name and request.prepare:
             return self._send_execute(plan, request, request.prelude)
         if request.prepare and self._prepares and plan.preparable:

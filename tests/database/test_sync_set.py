@@ -153,19 +153,26 @@ async def test_sync_set_deletes_what_hangs_on_rows(both: Both) -> None:
         await session.commit()
 
 
-async def test_sync_set_of_many_rows(both: Both) -> None:
+@pytest.mark.parametrize("statistics", ["none", "one row in many pages"])
+async def test_sync_set_of_many_rows(both: Both, statistics: str) -> None:
     """The planner knows nothing of rows that a statement makes: nested loops over nested loops would take minutes."""
 
     def lines(first: int) -> list[Line]:
-        return [Line(folder_id=1, number=n, text=f"t{n + first}") for n in range(first, first + 4_000)]
+        return [Line(folder_id=1, number=n, text=f"t{n + first}") for n in range(first, first + 20_000)]
 
+    on = [Line.folder_id, Line.number]
     await made(both, Folder(id=1, name="a"))
+    if statistics != "none":
+        async with both.session() as session:
+            await session.sync_set(Line, lines(0), scope=Line.folder_id == 1, on=on)
+            await session.rollback()
+        both.sql("INSERT INTO lines (folder_id, number, amount, version) VALUES (1, -1, 0, 1)")
+        both.sql("VACUUM ANALYZE lines")
     async with both.session(statement_timeout=20) as session:
-        on = [Line.folder_id, Line.number]
         await session.sync_set(Line, lines(0), scope=Line.folder_id == 1, on=on)
-        written = await session.sync_set(Line, lines(1_000), scope=Line.folder_id == 1, on=on)
-        assert (len(written.inserted), len(written.updated), len(written.deleted)) == (1_000, 3_000, 1_000)
-        assert [line.number for line in written] == list(range(1_000, 5_000))
+        written = await session.sync_set(Line, lines(5_000), scope=Line.folder_id == 1, on=on)
+        assert (len(written.inserted), len(written.updated), len(written.deleted)) == (5_000, 15_000, 5_000)
+        assert [line.number for line in written] == list(range(5_000, 25_000))
         await session.rollback()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from psqlmodel.core.transaction import execute
 from psqlmodel.core.unitofwork.blame import blame
@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
 
 
+# From so many rows on, a statement is planned for its arrays. The server takes an array that it does not see for ten
+# elements, and a plan that was made for ten rows of a small table may compare every row with every element: an UPDATE
+# of 10,000 rows then took 1 s instead of 0.08.
+MANY: Final = 500
+
+
 def send(workspace: Workspace, mapper: Mapper, objects: Sequence[Any], statement: Statement) -> Steps[Rows]:
     """Send a statement that writes `objects`."""
+    statement.fresh = statement.fresh or len(objects) >= MANY
     return (yield from execute(workspace, statement, partial(blame, mapper=mapper, objects=objects)))
