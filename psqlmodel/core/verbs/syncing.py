@@ -202,7 +202,7 @@ class _Synchronisation(Query[Any]):
         assembly.text(f"),\nm AS MATERIALIZED (SELECT r.*, slice.* FROM r FULL JOIN slice ON {same})")
 
     def _add_deletion(self, assembly: Assembly) -> None:
-        # Without an ordinal: spelled so that the planner takes it for a third of the rows. With IS NULL, a two-hundredth,
+        # No ordinal, spelled so that the planner takes it for a third of the rows. With IS NULL, a two-hundredth,
         # a nested loop over a table that it believes to hold one row seems to cost what a hash join does.
         missing = f"coalesce(m.{ORDINAL}, 0) < 1"
         assembly.text(
