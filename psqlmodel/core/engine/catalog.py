@@ -30,28 +30,34 @@ WITH RECURSIVE columns AS (
            -- NULL where there is no sequence of its own: a partition leaves its identity to the parent
            CASE WHEN a.attidentity <> '' THEN 'nextval('
                      || quote_literal(pg_catalog.pg_get_serial_sequence(r.name, a.attname)) || '::regclass)'
-                WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(e.adbin, e.adrelid) END AS maker
+                WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(e.adbin, e.adrelid) END AS maker,
+           c.relkind = 'r' AS ordinary
     FROM unnest($1::text[]) WITH ORDINALITY AS r (name, number)
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = pg_catalog.to_regclass(r.name)
+    JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(r.name)
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
     LEFT JOIN pg_catalog.pg_attrdef e ON e.adrelid = a.attrelid AND e.adnum = a.attnum
     WHERE a.attnum > 0 AND NOT a.attisdropped
 ), wanted AS (SELECT DISTINCT c.atttypid AS oid FROM columns c), types AS ({TYPES_UNDER_WANTED})
-SELECT 0::int8, {TYPE_FIELDS}, NULL::text, false FROM types t
+SELECT 0::int8, {TYPE_FIELDS}, NULL::text, false, true FROM types t
 UNION ALL
-SELECT c.number, c.atttypid, c.attname::text, NULL, NULL, NULL, NULL, NULL, NULL, c.maker, c.generated
+SELECT c.number, c.atttypid, c.attname::text, NULL, NULL, NULL, NULL, NULL, NULL, c.maker, c.generated, c.ordinary
 FROM columns c
 """  # noqa: S608 (constants)
 
 
 class _Table:
-    """One table: types by column name, the SQL that makes a column's default, the generated columns."""
+    """One table: types by column name, the SQL that makes a column's default, the generated columns.
 
-    __slots__ = ("generated", "makers", "types")
+    `ordinary`: it holds its rows itself, unlike a partitioned table or a view.
+    """
+
+    __slots__ = ("generated", "makers", "ordinary", "types")
 
     def __init__(self) -> None:
         self.types: dict[str, PgType[Any]] = {}
         self.makers: dict[str, str] = {}
         self.generated: set[str] = set()
+        self.ordinary = True
 
 
 class _Known:
@@ -127,6 +133,13 @@ class Catalog:
         """Return the names of the columns that the database computes from others."""
         return frozenset(self._known.tables.get(_key(table), _UNKNOWN).generated)
 
+    def is_ordinary(self, table: Mapper | TableSource) -> bool:
+        """Tell whether a table holds its rows itself, so that an INSERT into it gives system columns back.
+
+        A partitioned table and a view do not; a table that is not known is taken for ordinary.
+        """
+        return self._known.tables.get(_key(table), _UNKNOWN).ordinary
+
     def invalidate(self) -> None:
         """Forget everything, because tables may have changed: it is read again when it is needed."""
         self._known = _Known()
@@ -151,13 +164,14 @@ def _by_table(keys: Sequence[Key], rows: Sequence[Sequence[Any]]) -> dict[Key, _
     types = types_from(row[1:9] for row in rows if row[0] == 0)
     made: dict[int, PgType[Any]] = {}
     found: dict[Key, _Table] = {}
-    for number, oid, name, *_, maker, generated in rows:
+    for number, oid, name, *_, maker, generated, ordinary in rows:
         if number == 0:
             continue
         if oid not in made:
             made[oid] = _type(types[oid])
         table = found.setdefault(keys[int(number) - 1], _Table())
         table.types[name] = made[oid]
+        table.ordinary = ordinary
         if maker is not None:
             table.makers[name] = maker
         if generated:

@@ -65,6 +65,8 @@ def _write(workspace: Workspace, changes: Changes) -> Steps[None]:
     yield from _let_go(workspace, takeovers)
     for group in order:
         yield from insertion.insert(workspace, group, changes)
+        for mapper in group:
+            yield from updating.read_new_versions(workspace, mapper, changes.new.get(mapper, ()))
     for (mapper, columns), objects in changes.late.items():  # keys that a circle of rows left open
         yield from updating.update(workspace, mapper, columns, objects)
     for mapper in (mapper for group in order for mapper in group):

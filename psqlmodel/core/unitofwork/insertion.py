@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.transaction import execute
-from psqlmodel.core.unitofwork import sql
+from psqlmodel.core.unitofwork import sql, versioning
 from psqlmodel.core.unitofwork.collect import (
     Changes,
     dumped,
@@ -161,7 +161,8 @@ def _made_by_server(workspace: Workspace, mapper: Mapper, keys: tuple[str, ...])
 def _insert_one(workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], obj: Any) -> Steps[None]:
     type_of = workspace.catalog.type_of
     columns = [mapper.attributes[key] for key in keys]
-    back = [column for column in mapper.columns if column.key not in keys] if mapper.primary_key else []
+    withheld = versioning.withheld(mapper, workspace.catalog)
+    back = [c for c in mapper.columns if c.key not in keys and c is not withheld] if mapper.primary_key else []
     text = sql.insert_one(
         mapper.qualified, sql.named(columns, [type_of(c) for c in columns]), [quote(c.name) for c in back]
     )
@@ -178,7 +179,9 @@ def _insert_many(
     columns = [mapper.attributes[key] for key in keys]
     key_names = [quote(column.name) for column in mapper.primary_key]
     open_keys = [column for column in mapper.primary_key if column.key not in keys]
-    others = [c for c in mapper.columns if c.key not in keys and not c.primary_key] if mapper.primary_key else []
+    withheld = versioning.withheld(mapper, workspace.catalog)
+    unset = [c for c in mapper.columns if c.key not in keys and not c.primary_key and c is not withheld]
+    others = unset if mapper.primary_key else []
     text = sql.insert_many(
         mapper.qualified,
         sql.named(columns, [type_of(column) for column in columns]),

@@ -105,9 +105,24 @@ def read_versions(workspace: Workspace, mapper: Mapper, objects: list[Any]) -> S
     if not asked:
         return
     type_of = workspace.catalog.type_of
-    text = sql.versions(mapper.qualified, named_keys(mapper, type_of), quote(str(version.name)))
-    rows = yield from execute(workspace, Statement(text, key_arrays(mapper, asked, type_of), purpose="flush"))
-    insertion.receive(asked, [version], rows, numbered=True)
+    yield from _read_versions(workspace, mapper, version, asked, key_arrays(mapper, asked, type_of))
+
+
+def read_new_versions(workspace: Workspace, mapper: Mapper, objects: Sequence[Any]) -> Steps[None]:
+    """Read the versions of new rows whose INSERT did not give them back, before anyone else sees the rows."""
+    version = versioning.withheld(mapper, workspace.catalog)
+    if version is None or not objects:
+        return
+    arrays = _arrays(mapper, [mapper.key_of(obj) for obj in objects], workspace.catalog.type_of)
+    yield from _read_versions(workspace, mapper, version, objects, arrays)
+
+
+def _read_versions(
+    workspace: Workspace, mapper: Mapper, version: Column[Any], objects: Sequence[Any], keys: list[list[Any]]
+) -> Steps[None]:
+    text = sql.versions(mapper.qualified, named_keys(mapper, workspace.catalog.type_of), quote(str(version.name)))
+    rows = yield from execute(workspace, Statement(text, keys, purpose="flush"))
+    insertion.receive(objects, [version], rows, numbered=True)
 
 
 def in_key_order(mapper: Mapper, objects: Sequence[Any]) -> list[Any]:
@@ -127,9 +142,12 @@ def stored_key(mapper: Mapper, obj: Any, type_of: Any) -> list[Any]:
 
 def key_arrays(mapper: Mapper, objects: Sequence[Any], type_of: Any) -> list[list[Any]]:
     """Return the primary keys of rows in the database: an array for each column."""
-    stored = [mapper.stored_key_of(obj) for obj in objects]
+    return _arrays(mapper, [mapper.stored_key_of(obj) for obj in objects], type_of)
+
+
+def _arrays(mapper: Mapper, keys: list[Any], type_of: Any) -> list[list[Any]]:
     columns = mapper.primary_key
-    parts = [stored] if len(columns) == 1 else [[key[n] for key in stored] for n in range(len(columns))]
+    parts = [keys] if len(columns) == 1 else [[key[n] for key in keys] for n in range(len(columns))]
     return [dumped_column(mapper, c, type_of(c), part) for c, part in zip(columns, parts, strict=True)]
 
 

@@ -7,15 +7,19 @@ checked. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.unitofwork import sql
 from psqlmodel.core.unitofwork.collect import changed_columns, dumped_column
 from psqlmodel.errors import ObjectStateError, StaleObjectError
+from psqlmodel.model.fields import Column
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.state import UNSET, Raw, raw_name
 from psqlmodel.model.versions import is_system
 from psqlmodel.query.quoting import quote
+
+if TYPE_CHECKING:
+    from psqlmodel.core.engine.catalog import Catalog
 
 
 def bump(mapper: Mapper, table: str = "t") -> list[str]:
@@ -27,6 +31,15 @@ def bump(mapper: Mapper, table: str = "t") -> list[str]:
     if version.pg_type.python is int:
         return [f"{name} = {table}.{name} + 1"]
     return [f"{name} = clock_timestamp()"]
+
+
+def withheld(mapper: Mapper, catalog: Catalog) -> Column[Any] | None:
+    """Return the version that an INSERT does not give back, so that it must be read after it; None where it does.
+
+    Rows that a partitioned table hands on to its partitions come back without their system columns.
+    """
+    version = mapper.version
+    return version if version is not None and is_system(version) and not catalog.is_ordinary(mapper) else None
 
 
 def guards(mapper: Mapper, type_of: Any) -> list[sql.TypedColumn]:

@@ -42,20 +42,59 @@ def upsert(
     )
 
 
-def insert_missing(table: str, columns: Sequence[TypedColumn], on: Sequence[str], returning: Sequence[str]) -> str:
+def insert_missing(
+    table: str, columns: Sequence[TypedColumn], on: Sequence[str], returning: Sequence[str], withheld: str | None
+) -> str:
     """Return the INSERT of those rows that are not there yet; the result as that of `upsert`, of all rows.
 
     A row that another transaction inserts meanwhile is not in the result: asked again, the statement finds it. Rows
-    that are there take no key from a sequence.
+    that are there take no key from a sequence. `withheld` is the column that an INSERT does not give back, if any.
     """
-    names = ", ".join(name for name, _ in columns)
+    there = f"SELECT 1 FROM {table} AS t WHERE {equal('t', 'r', on)}"
     return (
-        f"WITH {given_rows(columns)}, i AS (INSERT INTO {table} AS t ({names}) OVERRIDING SYSTEM VALUE "
-        f"SELECT {names} FROM r WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {equal('t', 'r', on)}) "
-        f"ORDER BY {ORDINAL} ON CONFLICT ({', '.join(on)}) DO NOTHING RETURNING {listed('t', returning)}) "
+        f"WITH {given_rows(columns)}, i AS ({_insert_where_not(there, table, columns, on, returning, withheld)}) "
         f"SELECT {listed('i', returning)}, r.{ORDINAL}, true FROM i JOIN r ON {equal('i', 'r', on)} "
         f"UNION ALL SELECT {listed('t', returning)}, r.{ORDINAL}, false FROM {table} AS t JOIN r "
         f"ON {equal('t', 'r', on)}"
+    )
+
+
+def update_or_insert(
+    table: str,
+    columns: Sequence[TypedColumn],
+    on: Sequence[str],
+    sets: Sequence[str],
+    returning: Sequence[str],
+    withheld: str | None,
+) -> str:
+    """Return the UPDATE of the rows `t` that are there, and the INSERT of the others; the result as that of `upsert`.
+
+    For tables that do not tell by `xmax` what was inserted. `sets` take their values from `r`. A row that another
+    transaction inserts meanwhile is not in the result: sent again, the statement updates it.
+    """
+    written = f"SELECT 1 FROM u WHERE u.{ORDINAL} = r.{ORDINAL}"
+    return (
+        f"WITH {given_rows(columns)}, u AS (UPDATE {table} AS t SET {', '.join(sets)} FROM r "
+        f"WHERE {equal('t', 'r', on)} RETURNING {listed('t', returning)}, r.{ORDINAL}), "
+        f"i AS ({_insert_where_not(written, table, columns, on, returning, withheld)}) "
+        f"SELECT {listed('i', returning)}, r.{ORDINAL}, true FROM i JOIN r ON {equal('i', 'r', on)} "
+        f"UNION ALL SELECT {listed('u', returning)}, u.{ORDINAL}, false FROM u"
+    )
+
+
+def _insert_where_not(
+    found: str,
+    table: str,
+    columns: Sequence[TypedColumn],
+    on: Sequence[str],
+    returning: Sequence[str],
+    withheld: str | None,
+) -> str:
+    names = ", ".join(name for name, _ in columns)
+    back = ", ".join(f"NULL::xid AS {name}" if name == withheld else f"t.{name}" for name in returning)
+    return (
+        f"INSERT INTO {table} AS t ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM r WHERE NOT EXISTS ({found}) "
+        f"ORDER BY {ORDINAL} ON CONFLICT ({', '.join(on)}) DO NOTHING RETURNING {back}"
     )
 
 

@@ -15,6 +15,7 @@ from psqlmodel.core.unitofwork.collect import dumped_column, outgoing, row_keys,
 from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.core.unitofwork.sending import send
 from psqlmodel.core.unitofwork.takeover import unique_keys
+from psqlmodel.core.unitofwork.updating import read_new_versions
 from psqlmodel.core.verbs import texts
 from psqlmodel.core.verbs.written import Taking, Written, check_unique, listed, named_columns, withdraw
 from psqlmodel.errors import DatabaseError, InvalidValueError, MissingPrimaryKeyError, QueryError
@@ -171,17 +172,21 @@ class _Batch:
         chosen: Any,
     ) -> None:
         on = [quote(str(column.name)) for column in target]
-        sets = _sets(mapper, keys, target, chosen)
+        ordinary = workspace.catalog.is_ordinary(mapper)
+        sets = _sets(mapper, keys, target, chosen, "EXCLUDED" if ordinary else "r")
         self.columns = [mapper.attributes[key] for key in keys]
         self.types = [workspace.catalog.type_of(column) for column in self.columns]
         typed = sql.named(self.columns, self.types)
         returning = [quote(str(column.name)) for column in mapper.columns]
-        self.tries = 1 if sets else _TRIES
-        self.text = (
-            texts.upsert(mapper.qualified, typed, on, sets, returning)
-            if sets
-            else texts.insert_missing(mapper.qualified, typed, on, returning)
-        )
+        version = versioning.withheld(mapper, workspace.catalog)
+        withheld = None if version is None else quote(str(version.name))
+        self.tries = 1 if sets and ordinary else _TRIES
+        if not sets:
+            self.text = texts.insert_missing(mapper.qualified, typed, on, returning, withheld)
+        elif ordinary:
+            self.text = texts.upsert(mapper.qualified, typed, on, sets, returning)
+        else:
+            self.text = texts.update_or_insert(mapper.qualified, typed, on, sets, returning, withheld)
         self.mapper = mapper
         self.left = group
         self.args = self.dumped(group)
@@ -213,6 +218,8 @@ def _write(workspace: Workspace, batches: list[_Batch]) -> Steps[dict[int, tuple
             for row in rows.data:
                 given = batch.left[row[-2] - 1]
                 done[id(given)] = (taking.take(given, row), bool(row[-1]))
+            made = [obj for obj, inserted in (done[id(g)] for g in batch.left if id(g) in done) if inserted]
+            yield from read_new_versions(workspace, batch.mapper, made)
             batch.left = [obj for obj in batch.left if id(obj) not in done]
             if not batch.left:
                 break
@@ -226,8 +233,8 @@ def _write(workspace: Workspace, batches: list[_Batch]) -> Steps[dict[int, tuple
     return done
 
 
-def _sets(mapper: Mapper, keys: tuple[str, ...], target: Columns, chosen: Columns | None) -> list[str]:
-    """Return the assignments for rows that are there already."""
+def _sets(mapper: Mapper, keys: tuple[str, ...], target: Columns, chosen: Columns | None, source: str) -> list[str]:
+    """Return the assignments for rows that are there already; the values are those of the table `source`."""
     if chosen is None:
         left_out = {*target, *mapper.primary_key, mapper.version}
         columns = [mapper.attributes[key] for key in keys if not any(mapper.attributes[key] is c for c in left_out)]
@@ -241,4 +248,4 @@ def _sets(mapper: Mapper, keys: tuple[str, ...], target: Columns, chosen: Column
     if not columns:
         return []
     names = [quote(str(column.name)) for column in columns]
-    return [*(f"{name} = EXCLUDED.{name}" for name in names), *versioning.bump(mapper)]
+    return [*(f"{name} = {source}.{name}" for name in names), *versioning.bump(mapper)]
