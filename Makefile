@@ -17,7 +17,7 @@ help:
 	@echo 'make test    all tests, on a PostgreSQL of their own'
 	@echo 'make check   format, lint, types (mypy, pyright), layers, snippets of the docs'
 	@echo 'make format  format the code and mend what the linter can mend'
-	@echo 'make bench   the benchmarks'
+	@echo 'make bench   the benchmarks (ONLY=W4 ADAPTERS=floor,psqlmodel ROUNDS=5 QUICK=1)'
 	@echo 'make clean   remove .venv and everything that was generated'
 	@echo
 	@echo 'Needed: Python 3.11 or newer (PYTHON=... chooses one), its venv module, a package index.'
@@ -65,9 +65,13 @@ format: setup
 	"$(BIN)/ruff" format .
 	"$(BIN)/ruff" check --fix .
 
+# make bench ONLY=W4,W5 ADAPTERS=floor,psqlmodel ROUNDS=5 QUICK=1 WRITE=1. A peer that can't be installed is left out.
 bench: setup
-	@if [ -f benchmarks/__main__.py ]; then "$(BIN)/python" -m benchmarks; \
-	else echo 'The benchmarks come with a later version.'; fi
+	@"$(BIN)/python" -c 'import sqlalchemy, sqlmodel, django, tortoise, piccolo, peewee' 2>/dev/null || \
+		"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c requirements-dev.lock -e '.[bench]' || \
+		echo 'Not all peers could be installed: the report says which.'
+	@"$(BIN)/python" -m benchmarks $(if $(ONLY),--only "$(ONLY)") $(if $(ADAPTERS),--adapters "$(ADAPTERS)") \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(if $(WRITE),--write)
 
 clean:
 	rm -rf "$(VENV)" build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .demo

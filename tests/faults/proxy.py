@@ -11,6 +11,7 @@ import socket
 import struct
 import tempfile
 import threading
+import time
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -20,9 +21,12 @@ _READY = b"Z\x00\x00\x00\x05"  # ReadyForQuery, without the state of the transac
 
 
 class Proxy:
-    """`dsn` leads through the proxy; `cut(n, how)` arms it for the n-th request from then on."""
+    """`dsn` leads through the proxy; `cut(n, how)` arms it for the n-th request from then on.
 
-    def __init__(self, dsn: str) -> None:
+    `trips` counts the requests; each of them waits `delay` seconds, as if the server were further away.
+    """
+
+    def __init__(self, dsn: str, delay: float = 0.0) -> None:
         parts = urlsplit(dsn)
         about = parse_qs(parts.query)
         name = f".s.PGSQL.{about['port'][0]}"
@@ -31,6 +35,8 @@ class Proxy:
         self.dsn = (
             f"postgresql://{parts.netloc}{parts.path}?host={quote(self._folder, safe='')}&port={about['port'][0]}"
         )
+        self.trips = 0
+        self._delay = delay
         self._left = 0
         self._how = BEFORE
         self._lock = threading.Lock()
@@ -69,7 +75,10 @@ class Proxy:
 
     def _due(self) -> str | None:
         """Count a request; say how it is cut, if it is."""
+        if self._delay:
+            time.sleep(self._delay)
         with self._lock:
+            self.trips += 1
             if self._left == 0:
                 return None
             self._left -= 1

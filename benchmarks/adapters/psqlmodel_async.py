@@ -1,0 +1,190 @@
+"""psqlmodel's `AsyncSession`, as its docs recommend it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.adapters.base import CONNECTIONS, AsyncAdapter
+from benchmarks.adapters.psqlmodel_models import Item, Order, Reading, User, busy_users
+from benchmarks.clock import Clock
+from benchmarks.rows import (
+    CHILDREN,
+    TOTAL,
+    changed_orders,
+    criteria,
+    new_orders,
+    new_readings,
+    new_users,
+    orders_of_users,
+)
+from psqlmodel import AsyncSession, Select, create_async_engine
+
+
+class PsqlmodelAsync(AsyncAdapter):
+    name = "psqlmodel-async"
+    packages = ("psqlmodel",)
+    imports = "import psqlmodel"
+    missing = {"stream": "not in this version"}
+
+    async def open(self) -> None:
+        self.engine = create_async_engine(self.dsn, max_pool_size=CONNECTIONS)
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+    # --- reading --------------------------------------------------------------------------------------------
+
+    async def get(self, clock: Clock, count: int) -> list[User]:
+        with clock:
+            async with AsyncSession(self.engine) as session:
+                return [await session.get(User, key) for key in range(1, count + 1)]
+
+    async def get_again(self, clock: Clock, count: int) -> User:
+        async with AsyncSession(self.engine) as session:
+            user = await session.get(User, 1)
+            with clock:
+                for _ in range(count):
+                    await session.get(User, 1)
+            return user
+
+    async def load_users(self, clock: Clock, count: int) -> list[User]:
+        with clock:
+            async with AsyncSession(self.engine) as session:
+                return await session.exec(Select(User).Where(User.id <= count)).all()
+
+    async def load_orders(self, clock: Clock, count: int) -> list[Order]:
+        with clock:
+            async with AsyncSession(self.engine) as session:
+                return await session.exec(Select(Order).Where(Order.id <= count)).all()
+
+    async def include(self, clock: Clock, count: int) -> list[User]:
+        with clock:
+            async with AsyncSession(self.engine) as session:
+                return await session.exec(Select(User).Where(User.id <= count).Include(User.orders)).all()
+
+    async def include_deep(self, clock: Clock, count: int) -> list[User]:
+        with clock:
+            async with AsyncSession(self.engine) as session:
+                return await session.exec(
+                    Select(User).Where(User.id <= count).Include(User.orders.Include(Order.items))
+                ).all()
+
+    async def include_many(self, clock: Clock, count: int) -> list[User]:
+        with clock:
+            async with AsyncSession(self.engine) as session:
+                return await session.exec(Select(User).Where(User.id <= count).Include(User.tags)).all()
+
+    # --- writing --------------------------------------------------------------------------------------------
+
+    async def add(self, clock: Clock, count: int) -> list[User]:
+        rows = new_users(count)
+        users = []
+        with clock:
+            async with AsyncSession(self.engine) as session:
+                for row in rows:
+                    user = User(**row)
+                    session.add(user)
+                    users.append(user)
+                await session.commit()
+        return users
+
+    async def add_graph(self, clock: Clock, count: int) -> tuple[list[User], list[Order]]:
+        rows, children = new_users(count), new_orders(count * CHILDREN)
+        users, orders = [], []
+        with clock:
+            async with AsyncSession(self.engine) as session:
+                for number, row in enumerate(rows):
+                    user = User(**row)
+                    user.orders = [Order(**child) for child in children[number * CHILDREN : (number + 1) * CHILDREN]]
+                    session.add(user)
+                    users.append(user)
+                    orders += user.orders
+                await session.commit()
+        return users, orders
+
+    async def change_all(self, clock: Clock, count: int) -> list[User]:
+        with clock:
+            async with AsyncSession(self.engine) as session:
+                users = await session.exec(Select(User).Where(User.id <= count)).all()
+                for user in users:
+                    user.age += 1
+                await session.commit()
+                return users
+
+    async def change_few(self, clock: Clock, count: int) -> list[User]:
+        with clock:
+            async with AsyncSession(self.engine) as session:
+                users = await session.exec(Select(User).Where(User.id <= count)).all()
+                for user in users[:: max(1, count // 10)][:10]:
+                    user.age += 1
+                await session.commit()
+                return users
+
+    async def bulk_insert(self, clock: Clock, count: int) -> None:
+        orders = [Order(**row) for row in orders_of_users(count, self.users)]
+        with clock:
+            async with AsyncSession(self.engine) as session:
+                await session.bulk_insert(orders, returning=False)
+                await session.commit()
+
+    async def bulk_insert_plain(self, clock: Clock, count: int) -> None:
+        readings = [Reading(**row) for row in new_readings(count)]
+        with clock:
+            async with AsyncSession(self.engine) as session:
+                await session.bulk_insert(readings, returning=False)
+                await session.commit()
+
+    async def bulk_update(self, clock: Clock, count: int) -> None:
+        changes = changed_orders(count)
+        with clock:
+            async with AsyncSession(self.engine) as session:
+                await session.bulk_update(changes, model=Order)
+                await session.commit()
+
+    async def delete(self, clock: Clock, count: int) -> None:
+        async with AsyncSession(self.engine) as session:
+            items = await session.exec(Select(Item).Where(Item.id <= count)).all()
+            await session.commit()
+            with clock:
+                for item in items:
+                    session.delete(item)
+                await session.commit()
+
+    # --- one web transaction, one small graph ---------------------------------------------------------------
+
+    async def web_one(self, number: int) -> tuple[User, list[Order], Order]:
+        async with AsyncSession(self.engine) as session:
+            user = await session.get(User, self.key(number))
+            last = await session.exec(
+                Select(Order).Where(Order.user_id == user.id).OrderBy(Order.id.Desc()).Limit(10)
+            ).all()
+            order = Order(user_id=user.id, number=f"order {number}", total=TOTAL, paid=False, created=user.created)
+            session.add(order)
+            user.balance -= order.total
+            await session.commit()
+            return user, last, order
+
+    async def add_one(self, row: dict[str, Any], children: list[dict[str, Any]]) -> tuple[User, list[Order]]:
+        async with AsyncSession(self.engine) as session:
+            user = User(**row, orders=[Order(**child) for child in children])
+            session.add(user)
+            await session.commit()
+            return user, user.orders
+
+    # --- the query builder ----------------------------------------------------------------------------------
+
+    async def build(self, clock: Clock, count: int) -> tuple[str, list[Any]]:
+        values = criteria(count)
+        made: Any = None
+        with clock:
+            for value in values:
+                made = busy_users(*value).to_sql_params()
+        return made
+
+    async def render(self, clock: Clock, count: int) -> tuple[str, list[Any]]:
+        queries = [busy_users(*value) for value in criteria(count)]
+        made: Any = None
+        with clock:
+            for query in queries:
+                made = query.to_sql_params()
+        return made
