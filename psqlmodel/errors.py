@@ -6,6 +6,7 @@ names, with the driver's own error as `__cause__`. No message here contains a pa
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 __all__ = [
@@ -353,3 +354,11 @@ def error_class(sqlstate: str | None) -> type[DatabaseError]:
     if sqlstate is None:
         return ConnectionLost
     return _BY_SQLSTATE.get(sqlstate) or _BY_CLASS.get(sqlstate[:2], ProgrammingError)
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """Return the candidate that `name` was probably meant to be, or None where none is near."""
+    import difflib  # 1 ms, for those who make an error
+
+    near = difflib.get_close_matches(name, list(candidates), n=1)
+    return near[0] if near else None

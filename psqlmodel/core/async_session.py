@@ -7,7 +7,6 @@ the names and parameters of the two classes.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
 from inspect import isawaitable
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, overload
@@ -15,7 +14,7 @@ from typing import Any, ClassVar, Self, TypeVar, overload
 from psqlmodel.core import bulk, lifecycle, locking, parallel, retry
 from psqlmodel.core.context import SessionManager
 from psqlmodel.core.done import Done
-from psqlmodel.core.engine import AsyncEngine
+from psqlmodel.core.engine.async_engine import AsyncEngine
 from psqlmodel.core.engine.channel import AsyncSessionChannel
 from psqlmodel.core.loading import access
 from psqlmodel.core.loading.reading import Loaded
@@ -216,6 +215,3 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
     ) -> None:
         SessionManager.pop(self._token)
         await self._end(lifecycle.leave(self._workspace, self._guard, self._policy, error), error)
-
-
-AsyncEngine.runner = staticmethod(partial(retry.run_fresh_async, AsyncSession))

@@ -15,7 +15,8 @@ from psqlmodel.errors import NoActiveSessionError
 from psqlmodel.query import execution
 
 if TYPE_CHECKING:
-    from psqlmodel.core.session import AsyncSession, Session
+    from psqlmodel.core.async_session import AsyncSession
+    from psqlmodel.core.session import Session
 
 
 class Entry:

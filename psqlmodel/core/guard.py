@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psqlmodel.errors import ConcurrentUseError, SessionClosedError
+
+if TYPE_CHECKING:
+    import asyncio
 
 _OWN = __name__.partition(".")[0]
 
@@ -82,6 +84,10 @@ class Guard:
 
 
 def _user() -> User:
+    if "asyncio" not in sys.modules:  # then no event loop runs
+        return threading.get_ident(), None
+    import asyncio
+
     try:
         return threading.get_ident(), asyncio.current_task()
     except RuntimeError:  # no event loop runs in this thread

@@ -26,7 +26,8 @@ from psqlmodel.errors import ParallelError, QueryError, SessionClosedError, Sess
 from psqlmodel.query.statement import Query
 
 if TYPE_CHECKING:
-    from psqlmodel.core.session import AsyncSession, Session
+    from psqlmodel.core.async_session import AsyncSession
+    from psqlmodel.core.session import Session
 
 
 def run_all(session: Session, tasks: Iterable[Any], *, max_workers: int | None = None) -> list[Any]:

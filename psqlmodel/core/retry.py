@@ -7,12 +7,9 @@ the asynchronous half differ in how they wait and call.
 
 from __future__ import annotations
 
-import asyncio
-import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
 
 from psqlmodel.core.loading.access import reload_columns
@@ -47,6 +44,8 @@ class Attempts:
         if committed:
             error.add_note("It was not run again, because a part of it was committed by the function itself.")
             return None
+        import random  # 2 ms, for those who met a conflict
+
         self._left -= 1
         pause = self._longest * random.uniform(0.5, 1.0)  # noqa: S311 - so that two do not meet again and again
         self._longest = min(2 * self._longest, _LONGEST)
@@ -91,7 +90,7 @@ async def run_fresh_async(
                 if pause is None:
                     raise
                 await session.rollback()
-        await asyncio.sleep(pause)
+        await _sleep(pause)
 
 
 # --- in the session that is there -------------------------------------------------------------------------------------
@@ -132,7 +131,7 @@ async def run_within_async(session: AsyncSession, work: Callable[[Any], Any], re
                     await session.rollback()
                 if pause is None:
                     raise
-            await asyncio.sleep(pause)
+            await _sleep(pause)
 
 
 @contextmanager
@@ -165,5 +164,13 @@ def _commits(session: Session | AsyncSession) -> int:
     return session._workspace.transaction.commits
 
 
+async def _sleep(seconds: float) -> None:
+    import asyncio  # a synchronous session does without
+
+    await asyncio.sleep(seconds)
+
+
 async def _awaited(result: Any) -> Any:
+    from inspect import isawaitable
+
     return await result if isawaitable(result) else result

@@ -11,11 +11,11 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, overload
 
-from psqlmodel.core import bulk, lifecycle, locking, parallel, retry
-from psqlmodel.core.async_session import AsyncSession
+from psqlmodel.core import bulk, lifecycle, locking, retry
 from psqlmodel.core.context import SessionManager
 from psqlmodel.core.engine import Engine
 from psqlmodel.core.engine.channel import SessionChannel
+from psqlmodel.core.engine.engine import EngineBase
 from psqlmodel.core.guard import Guard
 from psqlmodel.core.loading import access
 from psqlmodel.core.loading.result import QueryResult
@@ -28,8 +28,6 @@ from psqlmodel.core.verbs.methods import Verbs
 from psqlmodel.core.workspace import Workspace
 from psqlmodel.query.statement import Query
 from psqlmodel.steps import Notify, Steps, run
-
-__all__ = ["AsyncSession", "Session"]
 
 T = TypeVar("T")
 M = TypeVar("M")
@@ -273,6 +271,8 @@ class Session(Verbs, SessionBase[Engine]):
 
         users, orders = session.parallel_exec([Select(User), Select(Order)])
         """
+        from psqlmodel.core import parallel  # with the pool of threads and asyncio: 30 ms
+
         return parallel.run_all(self, tasks, max_workers=max_workers)
 
     # --- the session's life -----------------------------------------------------------------------------------------
@@ -301,4 +301,13 @@ def _load_now(workspace: Workspace, guard: Guard, channel: SessionChannel, obj: 
         guard.leave()
 
 
-Engine.runner = staticmethod(partial(retry.run_fresh, Session))
+def _run_in_sessions(engine: EngineBase, work: Callable[[Any], Any], retries: int, options: dict[str, Any]) -> Any:
+    """Run `work` in sessions of the engine's kind."""
+    if isinstance(engine, Engine):
+        return retry.run_fresh(Session, engine, work, retries, options)
+    from psqlmodel.core.async_session import AsyncSession  # only those who made an asynchronous engine need it
+
+    return retry.run_fresh_async(AsyncSession, engine, work, retries, options)
+
+
+EngineBase.runner = staticmethod(_run_in_sessions)

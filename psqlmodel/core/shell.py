@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 from weakref import WeakMethod
 
 from psqlmodel.core import lifecycle
 from psqlmodel.core.beginning import Beginning, begin_text
 from psqlmodel.core.context import SessionManager
 from psqlmodel.core.done import DONE, Done
-from psqlmodel.core.engine import AsyncEngine, Engine
 from psqlmodel.core.events import Events
 from psqlmodel.core.guard import Guard
 from psqlmodel.core.lifecycle import Policy
@@ -20,7 +19,11 @@ from psqlmodel.core.workspace import Workspace
 from psqlmodel.errors import ConcurrentUseError
 from psqlmodel.steps import Notify
 
-E = TypeVar("E", Engine, AsyncEngine)
+if TYPE_CHECKING:
+    from psqlmodel.core.engine import Engine
+    from psqlmodel.core.engine.async_engine import AsyncEngine
+
+E = TypeVar("E", "Engine", "AsyncEngine")
 Lock: TypeAlias = Literal["update", "no key update", "share", "key share"]
 Params: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
 

@@ -8,7 +8,6 @@ not made again; `Refresher`, which is not generated, gives it the fresh values. 
 
 from __future__ import annotations
 
-import linecache
 import weakref
 from collections.abc import Callable, Sequence
 from keyword import iskeyword
@@ -159,6 +158,8 @@ def _compiled(mapper: Mapper, fields: list[Field], start: int, width: int, optio
         "refresh": Refresher(mapper, fields),
         "twin": mapper.twin,
     }
+    import linecache  # with tokenize; here, a program that loads nothing does without
+
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     exec(compile(source, filename, "exec"), names)  # noqa: S102 - our own text
     load: Load = names["load"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from psqlmodel.errors import nearest
 
 _IRREGULAR = {
     "children": "child",
@@ -46,5 +47,5 @@ def singular(table: str) -> str:
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the candidate that is nearest to `name`, or nothing."""
-    near = difflib.get_close_matches(name, list(candidates), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    near = nearest(name, candidates)
+    return f"; did you mean {near!r}?" if near else ""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from psqlmodel.errors import QueryError
+from psqlmodel.errors import QueryError, nearest
 from psqlmodel.query.expression import ColumnExpression, Source
 from psqlmodel.query.nodes import CTES, NO_SOURCES, Node, Params, Shape
 from psqlmodel.query.quoting import quote
@@ -250,8 +249,8 @@ def source_of(entity: Any, verb: str) -> Source:
 def unknown_column(owner: str, name: str, columns: Iterable[Any]) -> UnknownColumnError:
     """Return the error for a column that is not there, with the nearest name that is."""
     keys = [column.key for column in columns]
-    near = difflib.get_close_matches(name, keys, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(keys)}"
+    near = nearest(name, keys)
+    hint = f"; did you mean {near!r}?" if near else f"; it has {', '.join(keys)}"
     return UnknownColumnError(f"{owner} has no column {name!r}{hint}")
 
 

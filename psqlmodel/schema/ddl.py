@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from psqlmodel.errors import DatabaseError
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.query.quoting import qualified, quote, quote_literal
-from psqlmodel.schema.describe import describe
 from psqlmodel.schema.description import (
     ColumnInfo,
     EnumInfo,
@@ -23,6 +22,7 @@ from psqlmodel.schema.description import (
     TableInfo,
 )
 from psqlmodel.schema.order import in_dependency_order
+from psqlmodel.schema.wanted import describe
 from psqlmodel.steps import Release, Statement, Steps
 
 # Two processes that make the same tables at once wait for each other: `IF NOT EXISTS` alone still fails then,

@@ -1,6 +1,6 @@
 """Descriptions of tables: one vocabulary for what models ask for and for what a database has.
 
-`psqlmodel.schema.describe` makes them from models, `psqlmodel.schema.inspect` from pg_catalog, and
+`psqlmodel.schema.wanted` makes them from models, `psqlmodel.schema.inspect` from pg_catalog, and
 `psqlmodel.schema.ddl` turns them into statements. Names are plain here, never quoted; types, defaults and
 conditions are SQL text.
 """

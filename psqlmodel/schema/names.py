@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 # NAMEDATALEN - 1: PostgreSQL cuts longer names silently, and two cut names may be the same.
 MAX_BYTES = 63
 _HASH_LENGTH = 8
@@ -24,4 +22,6 @@ def stable_name(*parts: str) -> str:
 
 def fingerprint(text: str) -> str:
     """Return eight hexadecimal digits that stand for `text`."""
+    import hashlib  # with OpenSSL; few names are so long
+
     return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]

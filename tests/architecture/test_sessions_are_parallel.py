@@ -7,7 +7,8 @@ import textwrap
 import pytest
 
 from psqlmodel import AsyncSession, Session
-from psqlmodel.core.engine import AsyncEngine, AsyncEngineConnection, Engine, EngineConnection
+from psqlmodel.core.engine import Engine, EngineConnection
+from psqlmodel.core.engine.async_engine import AsyncEngine, AsyncEngineConnection
 from psqlmodel.core.verbs.methods import AsyncVerbs, Books, Verbs
 
 # Entering and leaving a block is spelled differently, and only an asynchronous engine starts later.

@@ -1,19 +1,8 @@
-"""Engines: where the server is, the pool of connections to it, and what its tables really are."""
+"""Engines: where the server is, the pool of connections to it, and what its tables really are.
 
-from psqlmodel.core.engine.engine import (
-    AsyncEngine,
-    AsyncEngineConnection,
-    Engine,
-    EngineConnection,
-    create_async_engine,
-    create_engine,
-)
+The asynchronous engine is in `async_engine`: it brings asyncio, so it is imported where one is made.
+"""
 
-__all__ = [
-    "AsyncEngine",
-    "AsyncEngineConnection",
-    "Engine",
-    "EngineConnection",
-    "create_async_engine",
-    "create_engine",
-]
+from psqlmodel.core.engine.engine import Engine, EngineConnection, create_async_engine, create_engine
+
+__all__ = ["Engine", "EngineConnection", "create_async_engine", "create_engine"]

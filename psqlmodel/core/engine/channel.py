@@ -17,7 +17,8 @@ from psqlmodel.record import Record
 from psqlmodel.steps import NO_COLUMNS, Copy, Notify, Release, Request, Rows, Statement
 
 if TYPE_CHECKING:
-    from psqlmodel.core.engine import AsyncEngine, Engine
+    from psqlmodel.core.engine import Engine
+    from psqlmodel.core.engine.async_engine import AsyncEngine
 
 NOTHING = Rows((), NO_COLUMNS, 0)
 _CLOSED = "the session was closed while it waited for a connection"

@@ -1,48 +1,34 @@
 """Engines: where the server is, the pool of connections to it, and SQL without a session.
 
-`Engine` (psycopg2) and `AsyncEngine` (asyncpg) are parallel shells; what they do is written once, as steps.
+`Engine` (psycopg2) is here, `AsyncEngine` (asyncpg) in `async_engine`, which only those import who make one. They are
+parallel shells; what they do is written once, as steps.
 An engine knows no session; making one connects to nothing, unless `ensure_database`, `ensure_tables` or
 `embedded` ask for it.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
-from psqlmodel import schema
 from psqlmodel.core.beginning import begin_text
 from psqlmodel.core.engine import jobs
 from psqlmodel.core.engine.catalog import Catalog
-from psqlmodel.core.engine.channel import AsyncSessionChannel, Listener, SessionChannel, StatementEvent
-from psqlmodel.core.engine.discovery import find_models
+from psqlmodel.core.engine.channel import Listener, SessionChannel, StatementEvent
 from psqlmodel.core.engine.dsn import Target, parse_dsn
 from psqlmodel.core.engine.jobs import PreparedTransaction
 from psqlmodel.core.engine.options import Options, read_options
 from psqlmodel.core.events import Events, Handler
 from psqlmodel.core.row import RowList
-from psqlmodel.drivers.async_pool import AsyncPool
 from psqlmodel.drivers.pool import Pool
-from psqlmodel.drivers.slots import PoolStatus
 from psqlmodel.errors import DatabaseError
 from psqlmodel.model.mapper import Mapper, mapper_of, registry
-from psqlmodel.steps import Steps, run, run_async
+from psqlmodel.steps import Steps, run
 
 if TYPE_CHECKING:
-    from psqlmodel.core.session import AsyncSession, Session
-
-__all__ = [
-    "AsyncEngine",
-    "AsyncEngineConnection",
-    "Engine",
-    "EngineConnection",
-    "PoolStatus",
-    "StatementEvent",
-    "create_async_engine",
-    "create_engine",
-]
+    from psqlmodel.core.engine.async_engine import AsyncEngine
+    from psqlmodel.core.session import Session
 
 T = TypeVar("T")
 Params = Sequence[Any] | Mapping[str, Any] | None
@@ -75,7 +61,11 @@ def create_engine(dsn: str | None = None, *, async_: bool = False, **options: An
         engine = create_engine("postgresql://me@localhost/shop")
     """
     settings = read_options(dsn, options)
-    return AsyncEngine(settings) if async_ else Engine(settings)
+    if not async_:
+        return Engine(settings)
+    from psqlmodel.core.engine.async_engine import AsyncEngine  # with asyncio: 25 ms
+
+    return AsyncEngine(settings)
 
 
 def create_async_engine(dsn: str | None = None, **options: Any) -> AsyncEngine:
@@ -83,7 +73,7 @@ def create_async_engine(dsn: str | None = None, **options: Any) -> AsyncEngine:
     return create_engine(dsn, async_=True, **options)
 
 
-class _EngineBase:
+class EngineBase:
     """What both engines are: options, listeners, catalog.
 
     `runner` runs a function in sessions; set by those who know sessions: an engine does not.
@@ -157,6 +147,8 @@ class _EngineBase:
         """Return the mappers of `models`, else of the models that the engine was given, else of all."""
         chosen = list(models) if models is not None else [*self.options.models]
         if models is None and self.options.models_path:
+            from psqlmodel.core.engine.discovery import find_models  # with pathlib; few ask for it
+
             chosen += find_models(self.options.models_path)
         if not chosen and models is None:
             return registry.mappers()
@@ -175,10 +167,7 @@ class _EngineBase:
             server.stop()
 
 
-# --- synchronous --------------------------------------------------------------------------------------------
-
-
-class Engine(_EngineBase):
+class Engine(EngineBase):
     """A pool of psycopg2 connections to one database; safe to share between threads. Made by
     `create_engine`.
     """
@@ -264,12 +253,16 @@ class Engine(_EngineBase):
 
     def create_all(self, models: Iterable[type] | None = None) -> None:
         """Create the missing tables of `models` (default: those of the engine, else all that are defined)."""
-        self.run_steps(schema.create_all(self._mappers(models)))
+        from psqlmodel.schema import ddl  # a program that makes no tables does without
+
+        self.run_steps(ddl.create_all(self._mappers(models)))
         self.catalog.invalidate()
 
     def drop_all(self, models: Iterable[type] | None = None) -> None:
         """Drop the tables of `models` (default: those of the engine, else all that are defined)."""
-        self.run_steps(schema.drop_all(self._mappers(models)))
+        from psqlmodel.schema import ddl
+
+        self.run_steps(ddl.drop_all(self._mappers(models)))
         self.catalog.invalidate()
 
     def dispose(self, timeout: float | None = None) -> None:
@@ -345,176 +338,3 @@ class EngineConnection:
             run(self._job.finish(error), self._channel)
         finally:
             self.close()
-
-
-# --- asynchronous -------------------------------------------------------------------------------------------
-
-
-class AsyncEngine(_EngineBase):
-    """A pool of asyncpg connections to one database for each event loop. Made by `create_async_engine`."""
-
-    _awaits: ClassVar[bool] = True
-
-    def __init__(self, options: Options) -> None:
-        super().__init__(options)
-        self.pool: AsyncPool[Any] = AsyncPool(self._open, **self._pool_options())
-        self._started = not self._asks_for_work
-        self._starting = asyncio.Lock()
-
-    async def start(self) -> None:
-        """Do what `ensure_database`, `ensure_tables` and `embedded` ask for; the first connection does it
-        else.
-        """
-        async with self._starting:
-            if not self._started:
-                await self._start()
-                self._started = True
-
-    async def acquire(self, timeout: float | None = None) -> Any:
-        """Take a driver's connection out of the pool; `await engine.pool.release(connection)` gives it
-        back.
-        """
-        if not self._started:
-            await self.start()
-        return await self.pool.acquire(timeout)
-
-    async def run_steps(self, steps: Steps[T]) -> T:
-        """Run steps on a connection of the pool and return their result."""
-        channel = AsyncSessionChannel(self)
-        try:
-            return await run_async(steps, channel)
-        finally:
-            _ = await channel.release()
-
-    async def execute(self, sql: str, params: Params = None) -> RowList:
-        """Execute one SQL statement by itself and return its rows, as `Engine.execute` does."""
-        return await self.run_steps(jobs.execute(sql, params))
-
-    def connect(self) -> AsyncEngineConnection:
-        """Return a connection for SQL by hand; use it in an `async with` block."""
-        return AsyncEngineConnection(self, jobs.Job())
-
-    def transaction(
-        self, *, isolation: str | None = None, read_only: bool = False, deferrable: bool = False
-    ) -> AsyncEngineConnection:
-        """Return a connection in a transaction; use it in an `async with` block."""
-        begin = begin_text(isolation=isolation, read_only=read_only, deferrable=deferrable)
-        return AsyncEngineConnection(self, jobs.Job(begin))
-
-    async def run(self, work: Callable[[AsyncSession], Awaitable[T]], *, retries: int = 3, **options: Any) -> T:
-        """Run `work(session)` as a whole transaction and return what it returns.
-
-        Each attempt has a session of its own, made with `options`, which is committed at the end. Where the server
-        rolls the transaction back to let another one pass (`SerializationFailure`, `DeadlockDetected`), it runs
-        again, up to `retries` times, after a short random wait. A COMMIT whose answer is lost is looked up: it is
-        never applied twice. Raises the error of the last attempt, and `CommitOutcomeUnknown`.
-
-            await engine.run(lambda session: transfer(session, 1, 2), isolation="SERIALIZABLE")
-        """
-        result: T = await self.runner(self, work, retries, options)
-        return result
-
-    async def commit_prepared(self, identifier: str) -> None:
-        """Commit a transaction that `session.prepare` prepared, on whatever connection.
-
-        Raises `ProgrammingError` where there is none of this identifier.
-        """
-        await self.run_steps(jobs.end_prepared("COMMIT", identifier))
-
-    async def rollback_prepared(self, identifier: str) -> None:
-        """Roll a prepared transaction back; see `commit_prepared`."""
-        await self.run_steps(jobs.end_prepared("ROLLBACK", identifier))
-
-    async def prepared(self) -> list[PreparedTransaction]:
-        """Return the prepared transactions of the database that wait for their second phase, the oldest first."""
-        return await self.run_steps(jobs.prepared())
-
-    async def create_all(self, models: Iterable[type] | None = None) -> None:
-        """Create the missing tables of `models` (default: those of the engine, else all that are defined)."""
-        await self.run_steps(schema.create_all(self._mappers(models)))
-        self.catalog.invalidate()
-
-    async def drop_all(self, models: Iterable[type] | None = None) -> None:
-        """Drop the tables of `models` (default: those of the engine, else all that are defined)."""
-        await self.run_steps(schema.drop_all(self._mappers(models)))
-        self.catalog.invalidate()
-
-    async def dispose(self, timeout: float | None = None) -> None:
-        """Close the pool, and stop an embedded server. Connections in use are closed when they come back.
-
-        `timeout`: wait so many seconds for those in use, then close them under their users.
-        """
-        await self.pool.close(timeout)
-        if self._server is not None:
-            await asyncio.to_thread(self._stop_embedded)
-
-    async def __aenter__(self) -> AsyncEngine:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.dispose()
-
-    async def _open(self) -> Any:
-        return await self._connect_to(self._target)
-
-    async def _connect_to(self, target: Target) -> Any:
-        from psqlmodel.drivers import asyncpg  # importing the package imports no driver
-
-        return await asyncpg.connect(self.options.connection_parameters(target), **self._connection_options())
-
-    async def _start(self) -> None:
-        options = self.options
-        if options.target.embedded and self._server is None:
-            self._target = await asyncio.to_thread(self._serve_embedded)
-        if options.ensure_database:
-            await self._ensure_database()
-        if options.ensure_tables:
-            self._started = True  # its own statements need a connection
-            try:
-                await self.create_all()
-            except BaseException:
-                self._started = False
-                raise
-
-    async def _ensure_database(self) -> None:
-        name = jobs.database_name(self._target)
-        for maintenance in jobs.MAINTENANCE:
-            try:
-                connection = await self._connect_to(self._target.on_database(maintenance))
-            except DatabaseError:
-                continue  # the one may be missing or closed to us; what is wrong in truth shows at the target
-            try:
-                await run_async(jobs.create_database(name), jobs.AsyncDirect(connection))
-            finally:
-                await connection.close()
-            return
-
-
-class AsyncEngineConnection:
-    """A connection for SQL by hand; from `engine.connect()` or `engine.transaction()`."""
-
-    def __init__(self, engine: AsyncEngine, job: jobs.Job) -> None:
-        self._channel = AsyncSessionChannel(engine)
-        self._job = job
-
-    async def execute(self, sql: str, params: Params = None) -> RowList:
-        """Execute one SQL statement and return its rows; `params` as in `Engine.execute`."""
-        return await run_async(self._job.execute(sql, params), self._channel)
-
-    async def close(self) -> None:
-        """Give the connection back; a transaction that is open is rolled back."""
-        self._job.closed = True
-        _ = await self._channel.release()
-
-    async def __aenter__(self) -> AsyncEngineConnection:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            await run_async(self._job.finish(error), self._channel)
-        finally:
-            await self.close()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
 from psqlmodel.core.engine.dsn import Target, find_target
-from psqlmodel.errors import ConfigurationError
+from psqlmodel.errors import ConfigurationError, nearest
 from psqlmodel.record import Record
 
 
@@ -53,8 +52,8 @@ def read_options(dsn: str | None, given: Mapping[str, Any]) -> Options:
     known = list(Options.defaults)
     for name in given:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            advice = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
+            close = nearest(name, known)
+            advice = f"; did you mean {close}?" if close else f"; there are {', '.join(known)}"
             raise ConfigurationError(f"create_engine has no option {name!r}{advice}")
     values = dict(given)
     values["models"] = _as_models(values.get("models"))

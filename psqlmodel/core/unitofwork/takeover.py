@@ -7,7 +7,6 @@ placeholder first. Where nothing is taken over, nothing here costs more than a l
 
 from __future__ import annotations
 
-import random
 import uuid
 from collections.abc import Iterator
 from typing import Any, TypeAlias
@@ -177,7 +176,8 @@ def placeholder(column: Column[Any]) -> Any:
     if python is str:
         return uuid.uuid4().hex[: column.max_len or column.pg_type.length or 32]
     if python is int:
-        return -random.randrange(1, 2**15 if column.pg_type.transport == "int2" else 2**31)  # noqa: S311 - no secret
+        greatest = 2**15 - 1 if column.pg_type.transport == "int2" else 2**31 - 1
+        return -1 - uuid.uuid4().int % greatest
     if python is uuid.UUID:
         return uuid.uuid4()
     raise RelationError(
