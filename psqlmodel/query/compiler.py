@@ -2,21 +2,26 @@
 
 The cache maps a shape to its text; arguments are taken from the query at hand. A column's real type (`types`)
 decides how deferred parameters are dumped and what the few texts that name types say. Sends nothing.
+
+A SELECT whose calls came before is not even assembled: its key (see `Query`) leads to the text, and its values are
+the arguments. Both ways give the same; the key is only remembered where they did.
 """
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from psqlmodel.errors import InvalidValueError, QueryError
 from psqlmodel.query.expression import ColumnExpression
-from psqlmodel.query.nodes import CTES, DEFERRED, Deferred, Shape, TableName, TransportSlot, TypeOf
+from psqlmodel.query.nodes import CTES, Deferred, Shape, TableName, TransportSlot, TypeOf
 from psqlmodel.query.outputs import Output
 from psqlmodel.query.sources import CommonTable, CteReference, names
 from psqlmodel.query.statement import Assembly, Query
 
 _MOST_TEXTS = 4096  # a program has hundreds of shapes; more mean that something generates them
-_texts: dict[Any, Template] = {}
+_texts: dict[Any, Template] = {}  # by shape, and by shape and types
+_called: dict[tuple[Any, ...], Template] = {}  # by key
 
 
 class Compiled:
@@ -26,21 +31,19 @@ class Compiled:
     `text` hold for the guesses, unless `types` was given. `tables` are quoted names.
     """
 
-    __slots__ = ("args", "columns_used", "outputs", "returns_rows", "tables", "text")
+    __slots__ = ("args", "columns_used", "outputs", "tables", "text")
 
     def __init__(
         self,
-        text: str,
+        template: Template,
         args: list[Any],
         outputs: tuple[Output, ...],
-        tables: frozenset[str],
         columns_used: tuple[ColumnExpression[Any], ...],
     ) -> None:
-        self.text = text
+        self.text = template.text
         self.args = args
         self.outputs = outputs
-        self.returns_rows = bool(outputs)
-        self.tables = tables
+        self.tables = template.tables
         self.columns_used = columns_used
 
 
@@ -63,6 +66,15 @@ def compile(query: Query[Any], types: TypeOf | None = None) -> Compiled:
     """
     if not isinstance(query, Query):
         raise QueryError(f"expected a query, not {type(query).__name__}")
+    template = None if query.needs & CTES else _called.get(query.key)
+    if template is None or not query.pending <= query.known:
+        return _assembled(query, types)
+    args = query.arguments()
+    return _waited(query, template, args, types) if query.needs else Compiled(template, args, query.outputs, ())
+
+
+def _assembled(query: Query[Any], types: TypeOf | None) -> Compiled:
+    """Compile a query by its shape; remember its key, if it has one that leads to the same."""
     assembly = query.assembly
     if assembly.sources:
         raise QueryError(
@@ -72,19 +84,31 @@ def compile(query: Query[Any], types: TypeOf | None = None) -> Compiled:
     shape, params = assembly.shape, assembly.params
     if assembly.flags & CTES:
         shape, params = _hoisted(assembly)
-    template = _texts.get(shape) or _keep(shape, _template(shape, _modelled))
-    used: tuple[ColumnExpression[Any], ...] = ()
+    template = _texts.get(shape) or _keep(_texts, shape, _template(shape, _modelled))
     if template.columns:
-        used = template.columns
-        if types is not None:
-            key = (shape, tuple([types(column) for column in template.columns]))
-            template = _texts.get(key) or _keep(key, _template(shape, types))
-    if used or assembly.flags & DEFERRED or shape is not assembly.shape:
-        used += tuple([param.column for param in params if isinstance(param, Deferred)])
-        args = [_argument(param, types) if isinstance(param, Deferred) else param for param in params]
-    else:
-        args = params.copy()
-    return Compiled(template.text, args, query.outputs, template.tables, _guessed(used) if used else used)
+        return _waited(query, _retyped(template, shape, types), params, types)
+    if query.key and shape is assembly.shape and _same(query.arguments(), params):
+        _keep(_called, query.key, template)
+    return _waited(query, template, params, types)
+
+
+def _same(quick: list[Any], assembled: list[Any]) -> bool:
+    return len(quick) == len(assembled) and all(map(operator.is_, quick, assembled))
+
+
+def _retyped(template: Template, shape: Shape, types: TypeOf | None) -> Template:
+    """Return the text of a shape that names types, with the types as they are known."""
+    if types is None:
+        return template
+    key = (shape, tuple([types(column) for column in template.columns]))
+    return _texts.get(key) or _keep(_texts, key, _template(shape, types))
+
+
+def _waited(query: Query[Any], template: Template, params: list[Any], types: TypeOf | None) -> Compiled:
+    """Return what is sent where parameters may wait for the type of their column."""
+    used = template.columns + tuple([param.column for param in params if isinstance(param, Deferred)])
+    args = [_argument(param, types) if isinstance(param, Deferred) else param for param in params]
+    return Compiled(template, args, query.outputs, _guessed(used) if used else used)
 
 
 def _guessed(columns: tuple[ColumnExpression[Any], ...]) -> tuple[ColumnExpression[Any], ...]:
@@ -116,10 +140,10 @@ def _modelled(column: ColumnExpression[Any]) -> Any:
     return column.type
 
 
-def _keep(key: Any, template: Template) -> Template:
-    if len(_texts) >= _MOST_TEXTS:
-        _texts.clear()
-    _texts[key] = template
+def _keep(kept: dict[Any, Template], key: Any, template: Template) -> Template:
+    if len(kept) >= _MOST_TEXTS:
+        kept.clear()
+    kept[key] = template
     return template
 
 

@@ -34,7 +34,7 @@ from psqlmodel.query.nodes import (
 )
 from psqlmodel.query.operators import Operators
 from psqlmodel.query.quoting import qualified, quote
-from psqlmodel.query.values import bind, bind_list, by_python_type
+from psqlmodel.query.values import SETTLED, bind, bind_list, by_python_type
 from psqlmodel.types import PgType
 
 T_co = TypeVar("T_co", covariant=True)
@@ -365,7 +365,7 @@ class Source:
     the source alone, which is what each of its columns needs.
     """
 
-    __slots__ = ("flags", "itself", "params", "qualifier", "selected", "shape", "sources")
+    __slots__ = ("begun", "flags", "itself", "params", "qualifier", "selected", "shape", "sources")
 
     def __init__(
         self,
@@ -382,6 +382,7 @@ class Source:
         self.sources = sources
         self.flags = flags
         self.selected: Any = None  # the select list of its entity, kept by `outputs.py`
+        self.begun: Any = None  # the query of its entity, kept by `select.py`
 
     def __repr__(self) -> str:
         return self.qualifier.replace('"', "")
@@ -409,18 +410,19 @@ Condition = Expression[bool]
 
 def comparison(left: Expression[Any], operator: str, other: Any) -> Condition:
     """Compare `left` with a value or an expression. The hot path of building, hence written out."""
-    if isinstance(other, ColumnExpression):
-        return _columns(left, operator, other)
-    if isinstance(other, Node):
-        return infix(left, operator, other, COMPARISON, OTHER)
-    if other is None:
-        raise QueryError(f"{left!r}{operator}None is never true; test for NULL with .IsNull() or .IsNotNull()")
+    if type(other) not in SETTLED:
+        if isinstance(other, ColumnExpression):
+            return _columns(left, operator, other)
+        if isinstance(other, Node):
+            return infix(left, operator, other, COMPARISON, OTHER)
+        if other is None:
+            raise QueryError(f"{left!r}{operator}None is never true; test for NULL with .IsNull() or .IsNotNull()")
     value = bind(left, other)
     node: Condition = _new(Expression)
     node.shape = (left.shape if left.level > COMPARISON else ("(", left.shape, ")"), operator, None)
     node.params = (*left.params, value)
     node.sources = left.sources
-    node.flags = left.flags | DEFERRED if isinstance(value, Deferred) else left.flags
+    node.flags = left.flags | DEFERRED if type(value) is Deferred else left.flags
     node.level = COMPARISON
     node.type = None
     return node

@@ -25,6 +25,7 @@ WINDOW: Final = 2  # contains a window function of its own query
 DEFERRED: Final = 4  # has parameters whose type is only guessed
 CTES: Final = 8  # refers to common table expressions
 INHERITED: Final = DEFERRED | CTES  # what a subquery passes on to the query around it
+GROUPED: Final = AGGREGATE | WINDOW  # what is not known yet when WHERE and ON look at a row
 
 # How tightly an expression holds together (PostgreSQL's manual, 4.1.6); looser parts get parentheses.
 OR: Final = 1

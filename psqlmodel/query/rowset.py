@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from psqlmodel.errors import QueryError
 from psqlmodel.query.expression import Expression, Ordering
 from psqlmodel.query.include import deepened, included
-from psqlmodel.query.nodes import Node
+from psqlmodel.query.nodes import Node, Shape
 from psqlmodel.query.outputs import position
 from psqlmodel.query.statement import Assembly, Query
 
@@ -34,16 +34,33 @@ class Rowset(Query[T]):
 
         Raises `QueryError` for what is no column or expression.
         """
-        made = tuple(_ordering(item) for item in ordering)
-        return self._with(ordering=(*self.ordering, *made))
+        made = tuple([item if type(item) is Ordering else _ordering(item) for item in ordering])
+        query, key = self._copied(), self.key
+        called: list[Shape] = ["ORDER BY"]
+        for item in made:
+            expression = item.expression
+            if expression.params:  # its text depends on values: see `by_position`
+                key = ()
+            if not expression.sources <= self.known:
+                query.pending = query.pending | expression.sources
+            called += (expression.shape, item.direction)
+        query.ordering = self.ordering + made
+        query.key = key and (*key, tuple(called))
+        return query
 
     def Limit(self, count: int) -> Self:
         """Return at most `count` rows."""
-        return self._with(limit=_count("Limit", count))
+        query = self._copied()
+        query.limit = _count("Limit", count)
+        query.key = self.key and (*self.key, "LIMIT")
+        return query
 
     def Offset(self, count: int) -> Self:
         """Skip the first `count` rows."""
-        return self._with(offset=_count("Offset", count))
+        query = self._copied()
+        query.offset = _count("Offset", count)
+        query.key = self.key and (*self.key, "OFFSET")
+        return query
 
     def Include(self, *paths: Any) -> Self:
         """Load relations of the objects too, one query for each: relations, paths of them, or model classes.
@@ -52,13 +69,14 @@ class Rowset(Query[T]):
         """
         if not self.entities:
             raise QueryError("Include needs a query that selects a model: Select(User).Include(User.orders)")
-        return self._with(includes=(*self.includes, *map(included, paths)))
+        return self._with(includes=(*self.includes, *map(included, paths)), key=self.key)
 
     def ThenInclude(self, path: Any) -> Self:
         """Load a relation of the objects that the last `Include` loads."""
         if not self.includes:
             raise QueryError("ThenInclude comes after Include: .Include(User.orders).ThenInclude(Order.items)")
-        return self._with(includes=(*self.includes[:-1], deepened(self.includes[-1], included(path))))
+        changed = deepened(self.includes[-1], included(path))
+        return self._with(includes=(*self.includes[:-1], changed), key=self.key)
 
     def Union(self, other: Rowset[Any]) -> CombinedQuery[T]:
         """Return the rows of both queries, each once."""

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from typing import Any, Final, Self, TypeVar, overload
 
 from psqlmodel.errors import QueryError
-from psqlmodel.query.expression import Expression, Source, paren
-from psqlmodel.query.nodes import AGGREGATE, AND, NO_SOURCES, WINDOW, Node
+from psqlmodel.query.expression import Expression, Source, TableSource, paren
+from psqlmodel.query.nodes import AND, GROUPED, INHERITED, NO_SOURCES, WINDOW, Node, Shape
 from psqlmodel.query.outputs import EntityOutput, outputs_of
 from psqlmodel.query.rowset import Rowset
 from psqlmodel.query.sources import source_of
@@ -46,6 +46,11 @@ class SelectQuery(Rowset[T]):
                 self.base = tuple(output.sources)
                 self.known = output.sources
                 break
+        # The values of the clauses that have some, apart because clauses may be called in any order.
+        self.values: list[Any] = []  # of the select list and the tables
+        self.where_values: list[Any] = []
+        self.having_values: list[Any] = []
+        self._begin()
         self.joins: tuple[tuple[str, Source, Node | None], ...] = ()
         self.where: tuple[Node, ...] = ()
         self.grouping: tuple[Node, ...] = ()
@@ -64,7 +69,10 @@ class SelectQuery(Rowset[T]):
         for entity in entities:
             source, known = added(known, entity, "From")
             base.append(source)
-        return self._with(base=tuple(base), known=known)
+        made = self._with(base=tuple(base), known=known)
+        if len(self.key) == 2:  # nothing was called yet that what is known then has let pass
+            made._begin()
+        return made
 
     def Join(self, entity: Any, on: Expression[bool]) -> Self:
         """Join a table where `on` holds.
@@ -118,16 +126,27 @@ class SelectQuery(Rowset[T]):
         Raises `QueryError` for what is no condition, for aggregates, and for tables that are not in the
         query.
         """
-        known = self.known
-        made = tuple([checked(condition, known, "Where") for condition in conditions])
-        return self._with(where=self.where + made)
+        query, known = self._copied(), self.known
+        called: list[Shape] = ["WHERE"]
+        values = [*self.where_values]
+        for condition in conditions:
+            if type(condition) is not Expression or condition.flags or not condition.sources <= known:
+                query._admit(checked(condition, known, "Where"))
+            called.append(condition.shape)
+            if condition.level < AND:
+                called.append(condition.level)  # beside others it gets parentheses
+            values += condition.params
+        query.where = self.where + conditions
+        query.where_values = values
+        query.key = self.key and (*self.key, tuple(called))
+        return query
 
     def GroupBy(self, *items: Any) -> Self:
         """Group the rows by columns or expressions; a model stands for all its columns."""
         made: list[Node] = []
         for item in items:
             made += _groupable(item)
-        return self._with(grouping=(*self.grouping, *made))
+        return self._with(grouping=(*self.grouping, *made), **self._naming("GROUP BY", made))
 
     def Having(self, *conditions: Expression[bool]) -> Self:
         """Keep the groups for which all conditions hold."""
@@ -136,17 +155,27 @@ class SelectQuery(Rowset[T]):
                 raise QueryError(f"Having takes conditions, not {type(condition).__name__}")
             if condition.flags & WINDOW:
                 raise QueryError(f"Having can't use a window function: {condition!r}")
-        return self._with(having=(*self.having, *conditions))
+        query = self._copied()
+        called: list[Shape] = ["HAVING"]
+        values = [*self.having_values]
+        for condition in conditions:
+            query._admit(condition)
+            called += (condition.shape, condition.level)
+            values += condition.params
+        query.having = self.having + conditions
+        query.having_values = values
+        query.key = self.key and (*self.key, tuple(called))
+        return query
 
     def Distinct(self) -> Self:
         """Return equal rows once."""
-        return self._with(distinct=())
+        return self._with(distinct=(), key=self.key and (*self.key, "DISTINCT"))
 
     def DistinctOn(self, *items: Expression[Any]) -> Self:
         """Return the first row for each value of `items`; OrderBy, beginning with them, says which."""
         if not items or not all(isinstance(item, Expression) for item in items):
             raise QueryError("DistinctOn takes columns or expressions")
-        return self._with(distinct=items)
+        return self._with(distinct=items, **self._naming("DISTINCT ON", items))
 
     # --- locks ----------------------------------------------------------------------------------------------
 
@@ -196,6 +225,15 @@ class SelectQuery(Rowset[T]):
             assembly.text(lock)
         return assembly
 
+    def arguments(self) -> list[Any]:
+        """Return the parameters of a query with a key, in the order of the text."""
+        values = [*self.values, *self.where_values, *self.having_values]
+        if self.limit is not None:
+            values.append(self.limit)
+        if self.offset is not None:
+            values.append(self.offset)
+        return values
+
     @property
     def sources_in_from(self) -> tuple[Source, ...]:
         """The tables, aliases and subqueries of FROM, in their order."""
@@ -212,10 +250,48 @@ class SelectQuery(Rowset[T]):
         if not self.base:
             raise QueryError(f"{verb}: there is nothing to join with; say .From(…) first")
         source, known = added(self.known, entity, verb)
-        if source.sources & self.known and "LATERAL" not in kind:
-            raise QueryError(f"{verb}: the subquery {source!r} refers to tables beside it: use LateralJoin")
-        condition = checked(on, known, verb) if kind != "\nCROSS JOIN " else None
-        return self._with(joins=(*self.joins, (kind, source, condition)), known=known)
+        query = self._copied()
+        values = [*self.values, *source.params]
+        if source.flags or source.sources:
+            if source.sources & self.known and "LATERAL" not in kind:
+                raise QueryError(f"{verb}: the subquery {source!r} refers to tables beside it: use LateralJoin")
+            query._admit(source)
+        called: tuple[Shape, ...] = (kind, source.shape)
+        if kind == "\nCROSS JOIN ":
+            on = None
+        else:
+            if type(on) is not Expression or on.flags or not on.sources <= known:
+                query._admit(checked(on, known, verb))
+            called = (kind, source.shape, on.shape)
+            values += on.params
+        query.joins = (*self.joins, (kind, source, on))
+        query.known = known
+        query.values = values
+        query.key = self.key and (*self.key, called)
+        return query
+
+    def _admit(self, part: Any) -> None:
+        """Note what a part asks of the whole query, on the copy that a clause makes."""
+        self.pending = self.pending | part.sources
+        self.needs |= part.flags & INHERITED
+
+    def _begin(self) -> None:
+        """Set the key of a query with nothing but a select list and what it reads from."""
+        parts = (*self.outputs, *self.base)
+        self.values = [value for part in parts for value in part.params]
+        self.pending, self.needs = NO_SOURCES, 0
+        for part in parts:
+            self._admit(part)
+        self.key = (tuple([output.shape for output in self.outputs]), tuple([source.shape for source in self.base]))
+
+    def _naming(self, called: str, nodes: Iterable[Node]) -> dict[str, Any]:
+        """Return what changes with a clause of expressions that may stand in the select list too."""
+        if any(node.params for node in nodes):
+            return {"key": ()}  # its text depends on values: see `by_position`
+        return {
+            "key": self.key and (*self.key, (called, *[node.shape for node in nodes])),
+            "pending": self.pending.union(*[node.sources for node in nodes]),
+        }
 
     def _related(self, kind: str, relation: Any, alias: Any, verb: str) -> Self:
         if not hasattr(relation, "join_path"):
@@ -239,7 +315,8 @@ class SelectQuery(Rowset[T]):
             raise QueryError(f"of= names {sorted(map(repr, absent))}, which the query does not have")
         tables = f" OF {', '.join(source.qualifier for source in sources)}" if sources else ""
         wait = " NOWAIT" if nowait else " SKIP LOCKED" if skip_locked else ""
-        return self._with(locks=(*self.locks, f"\nFOR {strength}{tables}{wait}"))
+        lock = f"\nFOR {strength}{tables}{wait}"
+        return self._with(locks=(*self.locks, lock), key=self.key and (*self.key, lock))
 
 
 def add_where(assembly: Assembly, conditions: tuple[Node, ...], lead: str = "\nWHERE ") -> None:
@@ -251,7 +328,7 @@ def add_where(assembly: Assembly, conditions: tuple[Node, ...], lead: str = "\nW
 
 def _groupable(item: Any) -> list[Node]:
     if isinstance(item, Expression):
-        if item.flags & (AGGREGATE | WINDOW):
+        if item.flags & GROUPED:
             raise QueryError(f"GroupBy can't group by the aggregate {item!r}")
         return [item]
     if hasattr(item, "__columns__"):
@@ -359,4 +436,11 @@ def Select(*items: Any) -> SelectQuery[Any]:
     """
     if not items:
         raise QueryError("Select needs something to select: a model, columns or expressions")
+    if len(items) == 1:
+        # By far the most frequent: one model. A query never changes, so that its beginning is made once.
+        source = getattr(items[0], "__source__", None)
+        if type(source) is TableSource:
+            if source.begun is None:
+                source.begun = SelectQuery(items)
+            return source.begun  # type: ignore[no-any-return]
     return SelectQuery(items)

@@ -76,7 +76,13 @@ class Assembly:
 
 
 class Query(Node, Generic[T]):
-    """A statement whose rows are of Python type `T`."""
+    """A statement whose rows are of Python type `T`.
+
+    A query that is built from shapes alone has a `key`: what was called on it, in that order, without the values.
+    Queries of one key have one text, which the compiler finds by it without assembling anything; `()` says that
+    the query has none. Beside it: `pending`, the sources that were not in FROM when a clause named them, and
+    `needs`, the flags of what the clauses hold.
+    """
 
     if TYPE_CHECKING:
         outputs: tuple[Output, ...]
@@ -86,6 +92,10 @@ class Query(Node, Generic[T]):
         self.outputs = ()
         self.known = NO_SOURCES
         self.extra_tables: tuple[CommonTable, ...] = ()
+        self.key: tuple[Any, ...] = ()
+        self.pending: frozenset[Source] = NO_SOURCES
+        self.needs = 0
+        self._assembly: Assembly | None = None
 
     # --- what the statement is ------------------------------------------------------------------------------
 
@@ -96,15 +106,18 @@ class Query(Node, Generic[T]):
     @property
     def assembly(self) -> Assembly:
         """The assembled statement; assembled once, since a query never changes."""
-        found: Assembly | None = self.__dict__.get("_assembly")
+        found = self._assembly
         if found is None:
             found = self.assemble()
             for table in self.extra_tables:
                 found.params.append(CteReference(table))
                 found.flags |= table.flags
-            found.finish()
-            self.__dict__["_assembly"] = found
+            self._assembly = found.finish()
         return found
+
+    def arguments(self) -> list[Any]:
+        """Return the parameters of a query with a key, in the order of the text."""
+        return self.assembly.params
 
     @property
     def shape(self) -> Shape:
@@ -209,11 +222,17 @@ class Query(Node, Generic[T]):
         return compile(self)
 
     def _with(self, **changes: Any) -> Self:
+        """Return this query with changes; it has a key only if one is among them."""
+        made = self._copied()
+        made.__dict__.update(changes)
+        return made
+
+    def _copied(self) -> Self:
+        """Return a copy without key, for a clause to change before it hands it out."""
         made = _new(type(self))
-        values = made.__dict__
-        values.update(self.__dict__)
-        values.pop("_assembly", None)
-        values.update(changes)
+        made.__dict__ = values = self.__dict__.copy()  # 0.06 µs where `{**…}` takes 0.5
+        values["_assembly"] = None
+        values["key"] = ()
         return made
 
 
@@ -250,8 +269,9 @@ def missing(sources: frozenset[Source], known: frozenset[Source]) -> frozenset[S
 def added(known: frozenset[Source], entity: Any, verb: str) -> tuple[Source, frozenset[Source]]:
     """Return the source of `entity` and the known ones with it; refuse a name that is there already."""
     source = source_of(entity, verb)
+    qualifier = source.qualifier
     for other in known:
-        if other.qualifier == source.qualifier:
+        if other.qualifier == qualifier:
             raise QueryError(f'{verb}: {source!r} is in the query already; use another name for it: Alias(…, "other")')
     return source, known | source.itself
 

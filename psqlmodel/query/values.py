@@ -16,8 +16,8 @@ from psqlmodel.types.temporal import timestamp
 if TYPE_CHECKING:
     from psqlmodel.query.expression import Expression
 
-# Python types whose wire value is the same for every column that may be declared with them.
-_SETTLED: Final = frozenset({bool, int, str, bytes, decimal.Decimal, datetime.date, uuid.UUID})
+# Python types whose wire value is the same for every column that may be declared with them; none is a `Node`.
+SETTLED: Final = frozenset({bool, int, str, bytes, decimal.Decimal, datetime.date, uuid.UUID})
 
 _CASTS: Final[dict[type, str]] = {
     bool: "::boolean",
@@ -49,7 +49,7 @@ def bind(left: Expression[Any], value: Any) -> Any:
         if type_.guess and isinstance(value, type_.python):
             return _deferred(left, value, by_python_type(value)[0])
         raise InvalidValueError(f"{left!r}: {error}") from None
-    if type_.guess and type_.python not in _SETTLED:
+    if type_.guess and type_.python not in SETTLED:
         return _deferred(left, value, wire)
     return wire
 
@@ -60,7 +60,7 @@ def bind_list(left: Expression[Any], values: list[Any]) -> Any:
     if type_ is None:
         return [by_python_type(value)[0] for value in values]
     origin = getattr(left, "origin", None)
-    if type_.guess and type_.python not in _SETTLED and origin is not None:
+    if type_.guess and type_.python not in SETTLED and origin is not None:
         return DeferredList(origin, values)
     try:
         return type_.dump_column(values)
