@@ -142,7 +142,21 @@ class PSQLModel(Instance, metaclass=ModelMeta):
         return made
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self._pickled(), self._state is not TRANSIENT, self._pickled_original())
+        # What is in it comes after the object itself: related objects lead back to it.
+        return _blank, (type(self),), (self._pickled(), self._state is not TRANSIENT, self._pickled_original())
+
+    def __setstate__(self, pickled: tuple[dict[str, Any], bool, dict[str, Any]]) -> None:
+        values, stored, original = pickled
+        self.__dict__.update(values)
+        if not stored:
+            return
+        mapper = type(self).__mapper__
+        if not original:
+            set_state(self, Clean(None, mapper) if mapper.detached is None else mapper.detached)
+            return
+        state = State(None, mapper, "detached")
+        state.original.update(original)
+        set_state(self, state)
 
     def _pickled(self) -> dict[str, Any]:
         mapper = type(self).__mapper__
@@ -154,7 +168,8 @@ class PSQLModel(Instance, metaclass=ModelMeta):
 
     def _pickled_original(self) -> dict[str, Any]:
         original = getattr(self._state, "original", {})
-        return {key: value for key, value in original.items() if key in type(self).__mapper__.attributes}
+        mapper = type(self).__mapper__
+        return {key: value for key, value in original.items() if key in mapper.attributes or key in mapper.relations}
 
     def _values(self, *, copy_mutable: bool = False) -> dict[str, Any]:
         """Return the loaded column values, raw ones decoded, without a query."""
@@ -301,16 +316,6 @@ def _from_nested(mapper: Mapper, key: str, value: Any) -> Any:
     return make(value) if isinstance(value, Mapping) else value
 
 
-def _restore(cls: type[M], values: dict[str, Any], stored: bool, original: dict[str, Any]) -> M:
-    """Make an unpickled object: transient if it was, else detached with the changes that it had."""
-    made = cls.__new__(cls)
-    made.__dict__.update(values)
-    if stored:
-        mapper = cls.__mapper__
-        if original:
-            state = State(None, mapper, "detached")
-            state.original.update(original)
-            set_state(made, state)
-        else:
-            set_state(made, Clean(None, mapper) if mapper.detached is None else mapper.detached)
-    return made
+def _blank(cls: type[M]) -> M:
+    """Make an object without values, which unpickling fills."""
+    return cls.__new__(cls)

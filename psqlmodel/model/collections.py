@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 class RelationList(list[Any]):
     """A list of related objects whose changes reach the other side at once and the database at the next flush."""
 
-    __slots__ = ("_ids", "owner", "relation")
+    __slots__ = ("_ids", "owner", "relation", "whole")
 
     def __init__(self, relation: RelationInfo, owner: PSQLModel, items: Iterable[Any]) -> None:
         super().__init__(items)
         self.relation = relation
         self.owner = owner
         self._ids: set[int] | None = None  # of its objects; made at the first change
+        self.whole = False  # the program said what all of it is
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (list, (list(self),))
@@ -112,6 +113,7 @@ class RelationList(list[Any]):
         self._become(kept)
 
     def __setitem__(self, index: SupportsIndex | slice, value: Any) -> None:
+        self.whole = self.whole or index == slice(None)
         wanted = list(self)
         if isinstance(index, slice):
             wanted[index] = list(value)

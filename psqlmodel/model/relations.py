@@ -233,6 +233,7 @@ class RelationInfo(RelationPath):
         if old is not UNSET and old is not None:
             back.link(old, None)
         if value is None:
+            obj._state.before_change(obj, self.key, old)
             obj.__dict__[self.key] = None
             return
         back.link(value, obj)

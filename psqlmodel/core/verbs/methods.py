@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from psqlmodel.core.verbs import books, fetching, planning, syncing, upserting
+from psqlmodel.core.verbs import books, fetching, merging, planning, syncing, upserting
 from psqlmodel.core.verbs.planning import Plan
 from psqlmodel.core.verbs.written import Written
 from psqlmodel.query.expression import Expression
@@ -102,12 +102,13 @@ class Verbs:
     def merge(self, models: Any) -> Any:
         """Bring the values of objects from elsewhere into this session's objects, and return these.
 
-        Takes one object or a list; one query for each class. A new object gives all values that it has, a detached
-        one what was changed in it. Raises `StaleObjectError` where a detached one is older than its row.
+        Takes one object or a list. A new object gives all values that it has, a detached one what was changed in it;
+        loaded relations are followed, with one query for each class. Raises `StaleObjectError` where a detached one is
+        older than its row.
 
             user = session.merge(User(id=1, name="Ada L."))
         """
-        return self._run(fetching.merge(self._workspace, models))
+        return self._run(merging.merge(self._workspace, models))
 
     def upsert(self, models: Iterable[M], *, on: Any = None, update: Any = None) -> Written[M]:
         """Insert objects, or update the rows that agree with them in the columns `on`; one statement.
@@ -155,7 +156,7 @@ class AsyncVerbs:
     async def merge(self, models: M) -> M: ...
     async def merge(self, models: Any) -> Any:
         """Bring the values of objects from elsewhere into this session's objects; see `Session.merge`."""
-        return await self._run(fetching.merge(self._workspace, models))
+        return await self._run(merging.merge(self._workspace, models))
 
     async def upsert(self, models: Iterable[M], *, on: Any = None, update: Any = None) -> Written[M]:
         """Insert objects, or update the rows that are there; see `Session.upsert`."""
