@@ -9,7 +9,7 @@ not made again; `Refresher`, which is not generated, gives it the fresh values. 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -19,6 +19,7 @@ from psqlmodel.types import loader
 if TYPE_CHECKING:
     from psqlmodel.model.fields import Column
     from psqlmodel.model.mapper import Mapper
+    from psqlmodel.model.relations import RelationInfo
 
 # (rows, state of what is made, identity map of the class) → one object, or None, for each row
 Load: TypeAlias = Callable[[Sequence[Any], Any, dict[Any, Any]], list[Any]]
@@ -199,12 +200,11 @@ class Refresher:
             value = row[field.position]
             if value is not None and field.convert is not None:
                 value = field.convert(value)
-            if field.key in original:
-                if field.raw and isinstance(original[field.key], Raw):
-                    self._refresh_handed_out(own, original, field.key, value)
-            elif field.key == kept and own.get(kept) is not None:
+            if field.key in original and self._stays(own, original, field, value):
                 continue
-            elif field.raw:
+            if field.key == kept and own.get(kept) is not None:
+                continue
+            if field.raw:
                 own.pop(field.key, None)
                 own.pop(field.slot, None)
                 own[field.key if value is None else field.slot] = value
@@ -213,6 +213,17 @@ class Refresher:
                 self._forget_links(own, original, field.key)
             else:
                 own[field.key] = value
+
+    def _stays(self, own: dict[str, Any], original: dict[str, Any], field: Field, value: Any) -> bool:
+        """Tell whether what the program made of an attribute stays; setting it to what it was is no change."""
+        key, before = field.key, original[field.key]
+        if field.raw and isinstance(before, Raw):
+            self._refresh_handed_out(own, original, key, value)
+            return True
+        if self._is_change(own, key, before) or any(relation.key in original for relation in self._links(key)):
+            return True
+        del original[key]
+        return False
 
     def _refresh_handed_out(self, own: dict[str, Any], original: dict[str, Any], key: str, wire: Any) -> None:
         """Update, in place, a value that the program holds and did not edit: later edits are still seen."""
@@ -245,22 +256,26 @@ class Refresher:
 
     def _is_change(self, own: dict[str, Any], key: str, before: Any) -> bool:
         if key in self.mapper.attributes:
+            now = own.get(key)
             if isinstance(before, Raw):
-                return self._is_edited(key, before.wire, own.get(key))
-            return before is UNSET or bool(own.get(key) != before)
+                return self._is_edited(key, before.wire, now)
+            return before is UNSET or type(now) is not type(before) or bool(now != before)
         relation = self.mapper.relations.get(key) or self.mapper.hidden[key]
         return relation.outgoing and not relation.many
 
+    def _links(self, key: str) -> Iterator[RelationInfo]:
+        """Give the to-one relations that the column is a key of."""
+        return (r for r in self.mapper.all_relations() if r.outgoing and key in r.local_keys)
+
     def _forget_links(self, own: dict[str, Any], original: dict[str, Any], key: str) -> None:
         """Forget loaded to-one relations that the fresh key no longer names."""
-        for relation in self.mapper.all_relations():
-            if relation.key not in own or relation.key in original or not relation.outgoing:
+        for relation in self._links(key):
+            if relation.key not in own or relation.key in original:
                 continue
-            if key in relation.local_keys:
-                target = own[relation.key]
-                held = [own.get(local) for local in relation.local_keys]
-                if target is None or [target.__dict__.get(c.key) for c in relation.remote] != held:
-                    del own[relation.key]
+            target = own[relation.key]
+            held = [own.get(local) for local in relation.local_keys]
+            if target is None or [target.__dict__.get(c.key) for c in relation.remote] != held:
+                del own[relation.key]
 
 
 def copied(value: Any) -> Any:

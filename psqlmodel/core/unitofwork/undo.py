@@ -204,7 +204,7 @@ def _pair_up(pair: Link, together: bool) -> None:
 
 
 def _restore(unit: UnitOfWork, entry: Entry) -> None:
-    from psqlmodel.core.unitofwork.unit import put_back
+    from psqlmodel.core.unitofwork.unit import forget_misnamed, put_back
 
     obj = entry.obj
     mapper = type(obj).__mapper__
@@ -222,9 +222,7 @@ def _restore(unit: UnitOfWork, entry: Entry) -> None:
     set_state(obj, TRANSIENT)  # nothing is remembered while the old values are put back
     for key, old in entry.values.items():
         put_back(obj, key, old)
-    for relation in mapper.all_relations():  # loaded meanwhile, by the key of then
-        if relation.outgoing and relation.key in obj.__dict__ and not relation.is_named_by(obj):
-            relation.unload(obj)
+    forget_misnamed(obj)
     set_state(obj, batch or unit.clean(mapper))
     key = mapper.key_of(obj)
     if key is not None:

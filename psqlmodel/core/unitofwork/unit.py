@@ -292,6 +292,7 @@ class UnitOfWork:
         mapper = type(obj).__mapper__
         for key, old in obj._state.original.items():
             put_back(obj, key, old)
+        forget_misnamed(obj)
         self.tracked.pop(id(obj), None)
         set_state(obj, obj._state.batch or self.clean(mapper))
 
@@ -311,6 +312,13 @@ def put_back(obj: Any, key: str, old: Any) -> None:
         mapper.put_raw(obj, key, old.wire)
     elif old is not UNSET:
         values[key] = old
+
+
+def forget_misnamed(obj: Any) -> None:
+    """Forget to-one relations that were loaded by a key that the object has no longer."""
+    for relation in type(obj).__mapper__.all_relations():
+        if relation.outgoing and relation.key in obj.__dict__ and not relation.is_named_by(obj):
+            relation.unload(obj)
 
 
 def _checked(obj: Any) -> Any:
