@@ -34,17 +34,20 @@ class Rowset(Query[T]):
 
         Raises `QueryError` for what is no column or expression.
         """
-        made = tuple([item if type(item) is Ordering else _ordering(item) for item in ordering])
         query, key = self._copied(), self.key
+        made: list[Ordering] = []
         called: list[Shape] = ["ORDER BY"]
-        for item in made:
+        for item in ordering:
+            if type(item) is not Ordering:
+                item = _ordering(item)
+            made.append(item)
             expression = item.expression
             if expression.params:  # its text depends on values: see `by_position`
                 key = ()
             if not expression.sources <= self.known:
                 query.pending = query.pending | expression.sources
             called += (expression.shape, item.direction)
-        query.ordering = self.ordering + made
+        query.ordering = (*self.ordering, *made)
         query.key = key and (*key, tuple(called))
         return query
 
@@ -125,8 +128,6 @@ class Rowset(Query[T]):
 
 
 def _ordering(item: Any) -> Ordering:
-    if isinstance(item, Ordering):
-        return item
     if isinstance(item, Expression):
         return Ordering(item, " ASC")
     raise QueryError(f"OrderBy takes columns and expressions such as User.name.Desc(), not {item!r}")

@@ -236,9 +236,7 @@ def With(name: str, query: Query[Any]) -> CommonTable:
 
 def source_of(entity: Any, verb: str) -> Source:
     """Return the source of what a clause was given; raise `QueryError` for what is none."""
-    if isinstance(entity, Source):
-        return entity
-    source = getattr(entity, "__source__", None)
+    source = getattr(entity, "__source__", entity)
     if isinstance(source, Source):
         return source
     if hasattr(entity, "columns_of"):
