@@ -1,70 +1,66 @@
-"""psqlmodel: a PostgreSQL-only ORM whose centre is the session. Importing it imports neither a driver nor asyncio."""
+"""psqlmodel: a PostgreSQL-only ORM whose centre is the session.
+
+Importing it imports neither a driver nor asyncio, nor its own modules: each comes when one of its names is asked for.
+"""
 
 from typing import TYPE_CHECKING
 
-from psqlmodel import errors, query, types
-from psqlmodel.core.context import SessionManager
-from psqlmodel.core.engine import Engine, create_async_engine, create_engine
-from psqlmodel.core.engine.channel import StatementEvent
-from psqlmodel.core.engine.jobs import PreparedTransaction
-from psqlmodel.core.loading.result import AsyncQueryResult, QueryResult
-from psqlmodel.core.row import Row as ResultRow
-from psqlmodel.core.session import Session
-from psqlmodel.core.verbs.planning import Plan, PlannedStatement
-from psqlmodel.core.verbs.written import Written
-from psqlmodel.drivers.slots import PoolStatus
-from psqlmodel.errors import *  # noqa: F403 - the whole tree is public
-from psqlmodel.model import Check, Column, Exclude, ForeignKey, Index, PSQLModel, Relation, Unique, table
-from psqlmodel.query import *  # noqa: F403 - the whole builder is public
-from psqlmodel.types import *  # noqa: F403 - all type names are public
-
 if TYPE_CHECKING:
-    from psqlmodel.core.async_session import AsyncSession
-    from psqlmodel.core.engine.async_engine import AsyncEngine
+    from psqlmodel import errors as errors
+    from psqlmodel import query as query
+    from psqlmodel import types as types
+    from psqlmodel.core.async_session import AsyncSession as AsyncSession
+    from psqlmodel.core.context import SessionManager as SessionManager
+    from psqlmodel.core.engine import Engine as Engine
+    from psqlmodel.core.engine import create_async_engine as create_async_engine
+    from psqlmodel.core.engine import create_engine as create_engine
+    from psqlmodel.core.engine.async_engine import AsyncEngine as AsyncEngine
+    from psqlmodel.core.engine.channel import StatementEvent as StatementEvent
+    from psqlmodel.core.engine.jobs import PreparedTransaction as PreparedTransaction
+    from psqlmodel.core.loading.result import AsyncQueryResult as AsyncQueryResult
+    from psqlmodel.core.loading.result import QueryResult as QueryResult
+    from psqlmodel.core.row import ResultRow as ResultRow
+    from psqlmodel.core.session import Session as Session
+    from psqlmodel.core.verbs.planning import Plan as Plan
+    from psqlmodel.core.verbs.planning import PlannedStatement as PlannedStatement
+    from psqlmodel.core.verbs.written import Written as Written
+    from psqlmodel.drivers.slots import PoolStatus as PoolStatus
+    from psqlmodel.errors import *  # noqa: F403 - the whole tree is public
+    from psqlmodel.model import Check as Check
+    from psqlmodel.model import Column as Column
+    from psqlmodel.model import Exclude as Exclude
+    from psqlmodel.model import ForeignKey as ForeignKey
+    from psqlmodel.model import Index as Index
+    from psqlmodel.model import PSQLModel as PSQLModel
+    from psqlmodel.model import Relation as Relation
+    from psqlmodel.model import Unique as Unique
+    from psqlmodel.model import table as table
+    from psqlmodel.query import *  # noqa: F403 - the whole builder is public
+    from psqlmodel.types import *  # noqa: F403 - all type names are public
 else:
     from psqlmodel.later import later
 
-    __getattr__, __dir__ = later(  # with asyncio: more than a third of what this package costs a program
+    _MODEL = ["Check", "Column", "Exclude", "ForeignKey", "Index", "PSQLModel", "Relation", "Unique", "table"]
+
+    __getattr__, __dir__ = later(
         __name__,
         {
-            "AsyncEngine": "psqlmodel.core.engine.async_engine",
-            "AsyncSession": "psqlmodel.core.async_session",
+            # An engine runs functions in sessions, which it does not know: both come together.
+            "psqlmodel.core.session": ["Engine", "Session", "create_async_engine", "create_engine"],
+            "psqlmodel.core.async_session": ["AsyncEngine", "AsyncSession"],
+            "psqlmodel.core.context": ["SessionManager"],
+            "psqlmodel.core.engine.channel": ["StatementEvent"],
+            "psqlmodel.core.engine.jobs": ["PreparedTransaction"],
+            "psqlmodel.core.loading.result": ["AsyncQueryResult", "QueryResult"],
+            "psqlmodel.core.row": ["ResultRow"],
+            "psqlmodel.core.verbs.planning": ["Plan", "PlannedStatement"],
+            "psqlmodel.core.verbs.written": ["Written"],
+            "psqlmodel.drivers.slots": ["PoolStatus"],
+            "psqlmodel.model": _MODEL,
         },
+        "psqlmodel.errors",
+        "psqlmodel.query",
+        "psqlmodel.types",
     )
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "AsyncEngine",
-    "AsyncQueryResult",
-    "AsyncSession",
-    "Check",
-    "Column",
-    "Engine",
-    "Exclude",
-    "ForeignKey",
-    "Index",
-    "PSQLModel",
-    "Plan",
-    "PlannedStatement",
-    "PoolStatus",
-    "PreparedTransaction",
-    "QueryResult",
-    "Relation",
-    "ResultRow",
-    "Session",
-    "SessionManager",
-    "StatementEvent",
-    "Unique",
-    "Written",
-    "__version__",
-    "create_async_engine",
-    "create_engine",
-    "errors",
-    "query",
-    "table",
-    "types",
-]
-__all__ += errors.__all__
-__all__ += query.__all__
-__all__ += types.__all__

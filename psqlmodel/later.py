@@ -1,32 +1,47 @@
-"""Later: names of a package that are imported when they are first asked for (PEP 562).
+"""Later: names of a package whose modules are imported when one of them is first asked for (PEP 562).
 
-For what many programs do without and what costs them milliseconds. Type checkers read the imports beside it, under
-`TYPE_CHECKING`; `from package import name`, `import *` and `dir()` see no difference.
+Type checkers read the imports that stand beside it, under `TYPE_CHECKING`. `from package import name`, `import *`,
+`dir()` and `hasattr()` see no difference. What is found is kept in the package: it is looked for once.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 
-def later(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return `__getattr__` and `__dir__` for a package: `homes` are the modules by the names that come from them.
+def later(
+    package: str, homes: Mapping[str, Sequence[str]], *whole: str
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return `__getattr__` and `__dir__` for a package.
 
-    __getattr__, __dir__ = later(__name__, {"AsyncSession": "psqlmodel.core.async_session"})
+    `homes` are names by the module that they come from; of the modules in `whole` all public names belong to the
+    package, and the modules themselves.
+
+        __getattr__, __dir__ = later(__name__, {"psqlmodel.core.session": ["Session"]}, "psqlmodel.errors")
     """
     namespace = vars(sys.modules[package])
+    home_of = {name: home for home, names in homes.items() for name in names}
+    modules = {home.rpartition(".")[2]: home for home in whole}
 
     def get(name: str) -> Any:
-        home = homes.get(name)
-        if home is None:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        namespace[name] = value = getattr(import_module(home), name)
+        if name == "__all__":
+            value: Any = [*home_of, *modules, *(each for home in whole for each in import_module(home).__all__)]
+        elif name in modules:
+            value = import_module(modules[name])
+        else:
+            value = getattr(import_module(find(name)), name)
+        namespace[name] = value
         return value
 
-    def names() -> list[str]:
-        return sorted(namespace.keys() | homes.keys())
+    def find(name: str) -> str:
+        found = home_of.get(name)
+        if found is None and not name.startswith("_"):
+            found = next((home for home in whole if name in import_module(home).__all__), None)
+        if found is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return found
 
-    return get, names
+    return get, lambda: sorted({*namespace, *get("__all__")})

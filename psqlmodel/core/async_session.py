@@ -28,6 +28,8 @@ from psqlmodel.core.verbs.methods import AsyncVerbs
 from psqlmodel.query.statement import Query
 from psqlmodel.steps import Notify, Steps, run_async
 
+__all__ = ["AsyncEngine", "AsyncSession"]
+
 T = TypeVar("T")
 M = TypeVar("M")
 

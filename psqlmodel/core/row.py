@@ -47,6 +47,9 @@ class Row(tuple[Any, ...]):
         return {name: _item(self, position) for name, position in self._positions.items()}
 
 
+ResultRow = Row  # its public name: the query builder has a Row, too
+
+
 class RowList(list[Row]):
     """The rows of a statement, in order; `affected` is how many rows it returned or changed."""
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self, TypeVar, overload
 
 from psqlmodel.core import bulk, lifecycle, locking, retry
 from psqlmodel.core.context import SessionManager
-from psqlmodel.core.engine import Engine
+from psqlmodel.core.engine import Engine, create_async_engine, create_engine
 from psqlmodel.core.engine.channel import SessionChannel
 from psqlmodel.core.engine.engine import EngineBase
 from psqlmodel.core.guard import Guard
@@ -28,6 +28,8 @@ from psqlmodel.core.verbs.methods import Verbs
 from psqlmodel.core.workspace import Workspace
 from psqlmodel.query.statement import Query
 from psqlmodel.steps import Notify, Steps, run
+
+__all__ = ["Engine", "Session", "create_async_engine", "create_engine"]
 
 T = TypeVar("T")
 M = TypeVar("M")

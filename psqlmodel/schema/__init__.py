@@ -13,11 +13,8 @@ else:
     __getattr__, __dir__ = later(  # every engine reads catalogs; few programs make tables
         __name__,
         {
-            "create_all": "psqlmodel.schema.ddl",
-            "create_statements": "psqlmodel.schema.ddl",
-            "drop_all": "psqlmodel.schema.ddl",
-            "drop_statements": "psqlmodel.schema.ddl",
-            "describe": "psqlmodel.schema.wanted",
+            "psqlmodel.schema.ddl": ["create_all", "create_statements", "drop_all", "drop_statements"],
+            "psqlmodel.schema.wanted": ["describe"],
         },
     )
 
