@@ -14,7 +14,7 @@ from typing import Any
 
 from psqlmodel.errors import InvalidValueError, QueryError
 from psqlmodel.query.expression import ColumnExpression
-from psqlmodel.query.nodes import CTES, Deferred, Shape, TableName, TransportSlot, TypeOf
+from psqlmodel.query.nodes import CTES, DEFERRED, Deferred, Shape, TableName, TransportSlot, TypeOf
 from psqlmodel.query.outputs import Output
 from psqlmodel.query.sources import CommonTable, CteReference, names
 from psqlmodel.query.statement import Assembly, Query
@@ -85,11 +85,13 @@ def _assembled(query: Query[Any], types: TypeOf | None) -> Compiled:
     if assembly.flags & CTES:
         shape, params = _hoisted(assembly)
     template = _texts.get(shape) or _keep(_texts, shape, _template(shape, _modelled))
-    if template.columns:
+    if template.columns or shape is not assembly.shape:
         return _waited(query, _retyped(template, shape, types), params, types)
-    if query.key and shape is assembly.shape and _same(query.arguments(), params):
+    if query.key and _same(query.arguments(), params):
         _keep(_called, query.key, template)
-    return _waited(query, template, params, types)
+    if assembly.flags & DEFERRED:
+        return _waited(query, template, params, types)
+    return Compiled(template, params.copy(), query.outputs, ())
 
 
 def _same(quick: list[Any], assembled: list[Any]) -> bool:
@@ -98,7 +100,7 @@ def _same(quick: list[Any], assembled: list[Any]) -> bool:
 
 def _retyped(template: Template, shape: Shape, types: TypeOf | None) -> Template:
     """Return the text of a shape that names types, with the types as they are known."""
-    if types is None:
+    if types is None or not template.columns:
         return template
     key = (shape, tuple([types(column) for column in template.columns]))
     return _texts.get(key) or _keep(_texts, key, _template(shape, types))
@@ -159,11 +161,11 @@ def _template(shape: Shape, types: TypeOf) -> Template:
             kind = type(part)
             if kind is str:
                 pieces.append(part)
-            elif kind is tuple:
-                walk(part)
             elif part is None:
                 count += 1
                 pieces.append(f"${count}")
+            elif kind is tuple:
+                walk(part)
             elif isinstance(part, str):
                 if kind is TableName:
                     tables.add(str(part))

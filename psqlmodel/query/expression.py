@@ -382,7 +382,7 @@ class Source:
         self.sources = sources
         self.flags = flags
         self.selected: Any = None  # the select list of its entity, kept by `outputs.py`
-        self.begun: Any = None  # the query of its entity, kept by `select.py`
+        self.begun: dict[Any, Any] = {}  # what queries that read from it begin with, kept by `select.py`
 
     def __repr__(self) -> str:
         return self.qualifier.replace('"', "")

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Final, Self, TypeVar, overload
 
 from psqlmodel.errors import QueryError
-from psqlmodel.query.expression import Expression, Source, TableSource, paren
+from psqlmodel.query.expression import ColumnExpression, Expression, Source, TableSource, paren
 from psqlmodel.query.nodes import AND, GROUPED, INHERITED, NO_SOURCES, WINDOW, Node, Shape
 from psqlmodel.query.outputs import EntityOutput, outputs_of
 from psqlmodel.query.rowset import Rowset
@@ -32,6 +32,7 @@ I = TypeVar("I")
 J = TypeVar("J")
 
 _ON_TRUE: Final = Expression[bool]("TRUE")
+_MOST_BEGUN = 256  # kept for each table; a program has a few, unless its select lists are computed
 
 
 class SelectQuery(Rowset[T]):
@@ -436,11 +437,27 @@ def Select(*items: Any) -> SelectQuery[Any]:
     """
     if not items:
         raise QueryError("Select needs something to select: a model, columns or expressions")
-    if len(items) == 1:
-        # By far the most frequent: one model. A query never changes, so that its beginning is made once.
-        source = getattr(items[0], "__source__", None)
-        if type(source) is TableSource:
-            if source.begun is None:
-                source.begun = SelectQuery(items)
-            return source.begun  # type: ignore[no-any-return]
-    return SelectQuery(items)
+    first = items[0]
+    source = first.source if isinstance(first, ColumnExpression) else getattr(first, "__source__", None)
+    if type(source) is not TableSource:
+        return SelectQuery(items)
+    # A query never changes, so that one beginning with the same models and columns is the same one. It holds
+    # them, hence nothing else has their ids.
+    ids = id(first) if len(items) == 1 else tuple(map(id, items))
+    return source.begun.get(ids) or _begun(source.begun, ids, items)
+
+
+def _begun(kept: dict[Any, SelectQuery[Any]], ids: Any, items: tuple[Any, ...]) -> SelectQuery[Any]:
+    query: SelectQuery[Any] = SelectQuery(items)
+    if all(map(_lasts, items)):
+        if len(kept) >= _MOST_BEGUN:
+            kept.clear()
+        kept[ids] = query
+    return query
+
+
+def _lasts(item: Any) -> bool:
+    """Tell whether an item of a select list is a model or a column of one: other expressions are made anew."""
+    if isinstance(item, ColumnExpression):
+        return item.origin is item
+    return isinstance(item, type)
