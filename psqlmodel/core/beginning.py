@@ -48,6 +48,11 @@ class Beginning:
         }
 
     @property
+    def plain(self) -> bool:
+        """Whether the session asks for nothing in particular: BEGIN alone."""
+        return self.text == "BEGIN" and not self.settings and not self._fixed
+
+    @property
     def isolated(self) -> bool:
         """Whether the isolation is one under which the server refuses what conflicts."""
         return "REPEATABLE READ" in self.text or "SERIALIZABLE" in self.text

@@ -1,6 +1,6 @@
 """Transactions: when they begin, how they end, and what an error does to them. Steps; no driver, no clock.
 
-BEGIN rides on the first statement. State moves before the `yield` that moves the server: "begun" is recorded first,
+BEGIN rides on the first statement that is no mere read (see `alone.py`). State moves before the `yield` that moves the server: "begun" is recorded first,
 so that a cancelled BEGIN is rolled back rather than leaked. After an error the transaction is over at once: the pool
 rolls back what is open on a connection that it takes back, and the objects are restored. If earlier work of the same
 transaction is lost by that, the session refuses to go on until `rollback()` says that the program knows.
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from psqlmodel.core.alone import reads_only
 from psqlmodel.core.events import notify, refuse_within_flush
 from psqlmodel.errors import (
     CommitOutcomeUnknown,
@@ -49,14 +50,25 @@ class Savepoint:
 class Transaction:
     """Where the transaction of a session stands.
 
-    `begun`: the server has it, or may have it. `worked`: something was done, since it began or since the innermost
+    `begun`: the server has it, or may have it. `used`: there were reads before that. `worked`: something was done, since it began or since the innermost
     of its `savepoints` was set, that an error would lose. `locked`: it holds locks that the program asked for.
     `failure`: the error that ended it, until `rollback()`. `beginning` says how it starts. `resolve_commit`: the
     outcome of a COMMIT whose answer was lost is found out, at the price of one more statement before COMMIT.
     `commits` counts the transactions that were committed, `sent` the requests that were sent in any.
     """
 
-    __slots__ = ("beginning", "begun", "commits", "failure", "locked", "resolve_commit", "savepoints", "sent", "worked")
+    __slots__ = (
+        "beginning",
+        "begun",
+        "commits",
+        "failure",
+        "locked",
+        "resolve_commit",
+        "savepoints",
+        "sent",
+        "used",
+        "worked",
+    )
 
     def __init__(self, beginning: Beginning, *, resolve_commit: bool = False) -> None:
         self.beginning = beginning
@@ -64,6 +76,7 @@ class Transaction:
         self.commits = 0
         self.sent = 0
         self.begun = False
+        self.used = False
         self.worked = False
         self.locked = False
         self.failure: BaseException | None = None
@@ -72,6 +85,7 @@ class Transaction:
     def end(self) -> None:
         """Forget the transaction: the next statement begins another."""
         self.begun = False
+        self.used = False
         self.worked = False
         self.locked = False
         self.failure = None
@@ -90,6 +104,10 @@ def execute(
     if transaction.savepoints or not transaction.begun:
         check(workspace)
     transaction.sent += 1
+    if not transaction.begun and transaction.beginning.plain and workspace.catalog.read_committed:
+        transaction.used = True
+        if reads_only(request):
+            return (yield from _read_alone(request))
     try:
         if not transaction.begun:
             transaction.begun = True
@@ -108,6 +126,15 @@ def execute(
         if request.purpose != "flush" and workspace.unit.pending():
             transaction.worked = True  # what is pending is undone too, though nobody asked for it to be written
         yield from fail(workspace, error)
+        raise
+
+
+def _read_alone(request: Statement | Copy) -> Steps[Rows]:
+    """Send a read before the transaction begins: an error loses nothing but, at worst, the connection."""
+    try:
+        return (yield request)
+    except ConnectionLost:
+        yield Release(discard=True)
         raise
 
 
@@ -146,14 +173,16 @@ def commit(workspace: Workspace) -> Steps[None]:
 
     Raises what the server reports, and `CommitOutcomeUnknown` where the answer was lost and can't be found out.
     """
-    begun = workspace.transaction.begun
-    if begun:
+    transaction = workspace.transaction
+    used = transaction.used or transaction.begun
+    if transaction.begun:
         yield from _commit(workspace)
-        workspace.transaction.commits += 1
-        workspace.transaction.end()
+    if used:
+        transaction.commits += 1
+        transaction.end()
         yield Release()
     workspace.unit.committed()
-    if begun:
+    if used:
         yield from notify(workspace.events, "after_commit")
 
 
@@ -259,13 +288,14 @@ def _status(identifier: str) -> Steps[str | None]:
 def rollback(workspace: Workspace) -> Steps[None]:
     """Roll the transaction back and restore the objects to what they were when it began."""
     refuse_within_flush(workspace)
-    begun = workspace.transaction.begun
+    begun, used = workspace.transaction.begun, workspace.transaction.used
     workspace.transaction.end()
     workspace.unit.restore()
-    if not begun:
+    if not begun and not used:
         return
     try:
-        yield Statement("ROLLBACK", prepare=False, purpose="transaction")
+        if begun:
+            yield Statement("ROLLBACK", prepare=False, purpose="transaction")
     except GeneratorExit:
         raise
     except DatabaseError:

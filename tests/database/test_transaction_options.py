@@ -183,7 +183,8 @@ async def test_pending_changes_are_not_lost_silently(both: Both, autoflush: bool
         tag = Tag(name="pending")
         session.add(tag)
         with pytest.raises(DatabaseError):
-            await session.exec(Select(User.age / 0).Where(User.id == 1) if autoflush else "SELECT 1 / 0").all()
+            failing = Select(User.age / 0).Where(User.id == 1).ForUpdate()
+            await session.exec(failing if autoflush else "SELECT 1 / 0").all()
         assert tag not in session
         with pytest.raises(TransactionAbortedError):
             await session.commit()

@@ -14,14 +14,14 @@ from psqlmodel.core.beginning import begin_text
 from psqlmodel.core.engine import jobs
 from psqlmodel.core.engine.channel import AsyncSessionChannel
 from psqlmodel.core.engine.dsn import Target
-from psqlmodel.core.engine.engine import EngineBase, Params, T
+from psqlmodel.core.engine.engine import ISOLATION, EngineBase, Params, T
 from psqlmodel.core.engine.jobs import PreparedTransaction
 from psqlmodel.core.engine.options import Options
 from psqlmodel.core.row import RowList
 from psqlmodel.drivers.async_pool import AsyncPool
 from psqlmodel.errors import DatabaseError
 from psqlmodel.schema.ddl import create_all, drop_all
-from psqlmodel.steps import Steps, run_async
+from psqlmodel.steps import Statement, Steps, run_async
 
 if TYPE_CHECKING:
     from psqlmodel.core.async_session import AsyncSession
@@ -134,7 +134,13 @@ class AsyncEngine(EngineBase):
         await self.dispose()
 
     async def _open(self) -> Any:
-        return await self._connect_to(self._target)
+        connection = await self._connect_to(self._target)
+        try:
+            self._learn(await connection.execute(Statement(ISOLATION, prepare=False, purpose="catalog")))
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
     async def _connect_to(self, target: Target) -> Any:
         from psqlmodel.drivers import asyncpg  # importing the package imports no driver

@@ -84,6 +84,7 @@ class Catalog:
 
     def __init__(self) -> None:
         self._known = _Known()
+        self.read_committed = False  # whether that is the default isolation of the database, once it is known
 
     def ensure(self, tables: Iterable[Mapper | TableSource]) -> Steps[None]:
         """Read the column types of those tables that are not known yet, in one statement.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, overload
 
 from psqlmodel.core.beginning import begin_text
 from psqlmodel.core.engine import jobs
@@ -24,11 +24,13 @@ from psqlmodel.core.row import RowList
 from psqlmodel.drivers.pool import Pool
 from psqlmodel.errors import DatabaseError
 from psqlmodel.model.mapper import Mapper, mapper_of, registry
-from psqlmodel.steps import Steps, run
+from psqlmodel.steps import Rows, Statement, Steps, run
 
 if TYPE_CHECKING:
     from psqlmodel.core.engine.async_engine import AsyncEngine
     from psqlmodel.core.session import Session
+
+ISOLATION: Final = "SHOW default_transaction_isolation"
 
 T = TypeVar("T")
 Params = Sequence[Any] | Mapping[str, Any] | None
@@ -121,6 +123,10 @@ class EngineBase:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.options.target}>"
+
+    def _learn(self, isolation: Rows) -> None:
+        """Take note of the isolation that the transactions of a new connection have by default."""
+        self.catalog.read_committed = isolation.data[0][0] == "read committed"
 
     @property
     def _asks_for_work(self) -> bool:
@@ -282,7 +288,13 @@ class Engine(EngineBase):
         self.dispose()
 
     def _open(self) -> Any:
-        return self._connect_to(self._target)
+        connection = self._connect_to(self._target)
+        try:
+            self._learn(connection.execute(Statement(ISOLATION, prepare=False, purpose="catalog")))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _connect_to(self, target: Target) -> Any:
         from psqlmodel.drivers import psycopg2  # importing the package imports no driver
