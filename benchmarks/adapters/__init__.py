@@ -10,8 +10,15 @@ from benchmarks.adapters.base import Adapter
 _WHERE = {  # name: (module, class, the adapter that is 1.0)
     "psycopg2": ("psycopg2", "Psycopg2", "psycopg2"),
     "psqlmodel-sync": ("psqlmodel_sync", "PsqlmodelSync", "psycopg2"),
+    "sqlalchemy-sync": ("sqlalchemy_sync", "SqlalchemySync", "psycopg2"),
+    "sqlmodel": ("sqlmodel", "Sqlmodel", "psycopg2"),
+    "django": ("django", "Django", "psycopg2"),
+    "peewee": ("peewee", "Peewee", "psycopg2"),
     "asyncpg": ("asyncpg", "Asyncpg", "asyncpg"),
     "psqlmodel-async": ("psqlmodel_async", "PsqlmodelAsync", "asyncpg"),
+    "sqlalchemy-async": ("sqlalchemy_async", "SqlalchemyAsync", "asyncpg"),
+    "tortoise": ("tortoise", "Tortoise", "asyncpg"),
+    "piccolo": ("piccolo", "Piccolo", "asyncpg"),
 }
 FLOORS = {name: floor for name, (_, _, floor) in _WHERE.items()}
 _GROUPS = {"floor": ("psycopg2", "asyncpg")}

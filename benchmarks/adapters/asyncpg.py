@@ -197,11 +197,13 @@ class Asyncpg(AsyncAdapter):
         with clock:
             async with self.transaction() as connection:
                 await connection.execute(
-                    "UPDATE orders o SET total = d.total, paid = d.paid "
-                    "FROM unnest($1::int[], $2::numeric[], $3::bool[]) AS d (id, total, paid) WHERE o.id = d.id",
-                    [change["id"] for change in changes],
-                    [change["total"] for change in changes],
-                    [change["paid"] for change in changes],
+                    "CREATE TEMPORARY TABLE changes (id int, total numeric, paid bool) ON COMMIT DROP"
+                )
+                await connection.copy_records_to_table(
+                    "changes", records=[(change["id"], change["total"], change["paid"]) for change in changes]
+                )
+                await connection.execute(
+                    "UPDATE orders o SET total = c.total, paid = c.paid FROM changes c WHERE o.id = c.id"
                 )
 
     async def delete(self, clock: Clock, count: int) -> None:

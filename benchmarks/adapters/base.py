@@ -17,6 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
+from psycopg2.extensions import parse_dsn
+
 from benchmarks.clock import Clock
 from benchmarks.rows import new_orders, new_users
 
@@ -36,6 +38,11 @@ class Adapter:
     def __init__(self, dsn: str, users: int) -> None:
         self.dsn = dsn
         self.users = users
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """What the DSN says: user, dbname, host, port."""
+        return parse_dsn(self.dsn)
 
     @classmethod
     def versions(cls) -> str:

@@ -30,8 +30,6 @@ from benchmarks.adapters.plain import (
 from benchmarks.clock import Clock
 from benchmarks.rows import CHILDREN, TOTAL, changed_orders, new_orders, new_readings, new_users, orders_of_users
 
-PAGE = 1_000  # rows of one INSERT
-
 
 class Psycopg2(SyncAdapter):
     name = "psycopg2"
@@ -258,18 +256,14 @@ def _insert_users(cursor: Any, users: list[User]) -> None:
         )
         for u in users
     ]
-    keys = execute_values(
-        cursor, f"INSERT INTO users ({NEW_USER}) VALUES %s RETURNING id", rows, page_size=PAGE, fetch=True
-    )
+    keys = execute_values(cursor, f"INSERT INTO users ({NEW_USER}) VALUES %s RETURNING id", rows, fetch=True)
     for user, (key,) in zip(users, keys, strict=True):
         user.id = key
 
 
 def _insert_orders(cursor: Any, orders: list[Order]) -> None:
     rows = [(o.user_id, o.number, o.total, o.paid, o.created) for o in orders]
-    keys = execute_values(
-        cursor, f"INSERT INTO orders ({NEW_ORDER}) VALUES %s RETURNING id", rows, page_size=PAGE, fetch=True
-    )
+    keys = execute_values(cursor, f"INSERT INTO orders ({NEW_ORDER}) VALUES %s RETURNING id", rows, fetch=True)
     for order, (key,) in zip(orders, keys, strict=True):
         order.id = key
 

@@ -1,0 +1,69 @@
+"""The data set as Django's models, on tables that are there."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class User(models.Model):
+    name = models.TextField()
+    email = models.TextField(unique=True)
+    city = models.TextField()
+    age = models.IntegerField()
+    balance = models.DecimalField(max_digits=12, decimal_places=2)
+    active = models.BooleanField()
+    created = models.DateTimeField()
+    info = models.JSONField(null=True)
+    score = models.FloatField()
+    tags = models.ManyToManyField("Tag", through="UserTag")
+
+    class Meta:
+        app_label, db_table, managed = "bench", "users", False
+
+
+class Order(models.Model):
+    user = models.ForeignKey(User, models.CASCADE, related_name="orders")
+    number = models.TextField()
+    total = models.DecimalField(max_digits=12, decimal_places=2)
+    paid = models.BooleanField()
+    created = models.DateTimeField()
+
+    class Meta:
+        app_label, db_table, managed, ordering = "bench", "orders", False, ["id"]
+
+
+class Item(models.Model):
+    order = models.ForeignKey(Order, models.CASCADE, related_name="items")
+    name = models.TextField()
+    price = models.DecimalField(max_digits=12, decimal_places=2)
+    quantity = models.IntegerField()
+
+    class Meta:
+        app_label, db_table, managed, ordering = "bench", "items", False, ["id"]
+
+
+class Tag(models.Model):
+    name = models.TextField(unique=True)
+
+    class Meta:
+        app_label, db_table, managed = "bench", "tags", False
+
+
+class UserTag(models.Model):
+    pk = models.CompositePrimaryKey("user_id", "tag_id")
+    user = models.ForeignKey(User, models.CASCADE)
+    tag = models.ForeignKey(Tag, models.CASCADE)
+
+    class Meta:
+        app_label, db_table, managed = "bench", "user_tags", False
+
+
+class Reading(models.Model):
+    sensor = models.TextField()
+    place = models.TextField()
+    value = models.FloatField()
+    amount = models.DecimalField(max_digits=12, decimal_places=2)
+    taken = models.DateTimeField()
+
+    class Meta:
+        app_label, db_table, managed = "bench", "readings", False
