@@ -1,15 +1,13 @@
-"""Random programs against both sessions. `STATEFUL_EXAMPLES=3000` runs more of them, each time others."""
+"""Random programs of one session, against plain SQL row by row."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import psycopg2
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from psqlmodel import create_engine
@@ -18,18 +16,8 @@ from psqlmodel.embedded import Server
 from .driving import Driving
 from .machine import SessionMachine
 from .models import MODELS, TWIN
+from .running import SETTINGS, TIMEOUT
 
-EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "0"))
-SETTINGS = settings(
-    max_examples=EXAMPLES or 60,
-    stateful_step_count=int(os.environ.get("STATEFUL_STEPS", "30")),
-    derandomize=not EXAMPLES,
-    database=None,
-    report_multiple_bugs=False,
-    phases=[Phase.generate, Phase.shrink] if EXAMPLES else [Phase.generate],
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
 EMPTY = """
 SET session_replication_role = replica;
 DELETE FROM teams; DELETE FROM people; DELETE FROM passports; DELETE FROM folders; DELETE FROM tasks;
@@ -58,7 +46,7 @@ def driving(request: pytest.FixtureRequest, world_dsn: str) -> Iterator[Driving]
     made.close()
 
 
-@pytest.mark.timeout(0 if EXAMPLES else 120)
+@pytest.mark.timeout(TIMEOUT)
 def test_a_session_does_what_the_program_meant(driving: Driving, world_dsn: str) -> None:
     with (
         contextlib.closing(psycopg2.connect(world_dsn)) as plain,
