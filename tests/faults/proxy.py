@@ -1,6 +1,7 @@
 """A proxy in front of the server's socket that cuts the connection at a chosen request: before it, in it, after it.
 
-It knows just enough of the protocol to see where a request ends (a simple query, or a Sync) and where its answer does.
+It knows just enough of the protocol to see where a request ends (a simple query, a Sync, or the end of the rows of a
+COPY) and where its answer does.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 BEFORE, DURING, AFTER = "before", "during", "after"
 HOWS = (BEFORE, DURING, AFTER)
 _READY = b"Z\x00\x00\x00\x05"  # ReadyForQuery, without the state of the transaction
+_COPY_IN = b"G\x00\x00\x00"  # CopyInResponse: the server waits for rows
 
 
 class Proxy:
@@ -110,11 +112,11 @@ class _Link:
             request = b""
             while kind := incoming.read(1):
                 request += _rest(incoming, kind)
-                if kind in (b"Q", b"S"):
+                if kind in (b"Q", b"S", b"c"):
                     if not self._send(request):
                         return self._cut()
                     request = b""
-                elif kind not in (b"P", b"B", b"D", b"E", b"C"):  # part of no request that a Sync ends
+                elif kind not in (b"P", b"B", b"D", b"E", b"C", b"d"):  # part of no request that the above end
                     self._server.sendall(request)
                     request = b""
         self._cut()
@@ -125,7 +127,7 @@ class _Link:
             while data := self._server.recv(65536):
                 if not self._swallow:
                     self._client.sendall(data)
-                elif data[-6:-1] == _READY:
+                elif data[-6:-1] == _READY or _COPY_IN in data:
                     break
         self._cut()
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from psqlmodel.core.engine.dsn import Target
 from psqlmodel.core.row import RowList, rows_of
-from psqlmodel.errors import ConfigurationError, DatabaseError, SessionClosedError
+from psqlmodel.errors import CommitOutcomeUnknown, ConfigurationError, ConnectionLost, DatabaseError, SessionClosedError
 from psqlmodel.query.quoting import quote, quote_literal
 from psqlmodel.query.raw import translate_params
 from psqlmodel.record import Record
@@ -70,11 +70,22 @@ class Job:
 
 
 def end_prepared(verb: str, identifier: str) -> Steps[None]:
-    """Send the second phase of a prepared transaction: `verb` is COMMIT or ROLLBACK."""
+    """Send the second phase of a prepared transaction: `verb` is COMMIT or ROLLBACK.
+
+    Raises `CommitOutcomeUnknown` where the connection is lost meanwhile.
+    """
     if not isinstance(identifier, str) or not identifier:
         raise ConfigurationError(f"the identifier of a prepared transaction is a text, not {type(identifier).__name__}")
-    text = f"{verb} PREPARED {quote_literal(identifier)}"
-    _ = yield Statement(text, prepare=False, purpose="transaction")
+    statement = Statement(f"{verb} PREPARED {quote_literal(identifier)}", prepare=False, purpose="transaction")
+    try:
+        _ = yield statement
+    except ConnectionLost as error:
+        if error.statement is None:  # there was no connection to send it on
+            raise
+        raise CommitOutcomeUnknown(
+            f"the connection was lost during {verb} PREPARED: it was done, or the transaction still waits, and then "
+            "engine.prepared() has it and it can be sent again"
+        ) from error
 
 
 def prepared() -> Steps[list[PreparedTransaction]]:
