@@ -27,8 +27,8 @@ _called: dict[tuple[Any, ...], Template] = {}  # by key
 class Compiled:
     """A query as it is sent: `text`, `args` (wire values), and what the rows are (`outputs`).
 
-    `columns_used` are columns whose type is only guessed and matters here: where it is not empty, `args` and
-    `text` hold for the guesses, unless `types` was given. `tables` are quoted names.
+    `columns_used` are columns whose type matters here and is only guessed, by `types` too where it was given: where
+    it is not empty, `args` and `text` hold for the guesses. `tables` are quoted names.
     """
 
     __slots__ = ("args", "columns_used", "outputs", "tables", "text")
@@ -108,13 +108,19 @@ def _retyped(template: Template, shape: Shape, types: TypeOf | None) -> Template
 
 def _waited(query: Query[Any], template: Template, params: list[Any], types: TypeOf | None) -> Compiled:
     """Return what is sent where parameters may wait for the type of their column."""
-    used = template.columns + tuple([param.column for param in params if isinstance(param, Deferred)])
-    args = [_argument(param, types) if isinstance(param, Deferred) else param for param in params]
-    return Compiled(template, args, query.outputs, _guessed(used) if used else used)
+    used = [*template.columns]
+    args = params.copy()
+    for index, param in enumerate(params):
+        if isinstance(param, Deferred):
+            used.append(param.column)
+            args[index] = _argument(param, types)
+    return Compiled(template, args, query.outputs, _guessed(used, types or _modelled))
 
 
-def _guessed(columns: tuple[ColumnExpression[Any], ...]) -> tuple[ColumnExpression[Any], ...]:
-    return tuple(dict.fromkeys(column for column in columns if column.type is not None and column.type.guess))
+def _guessed(columns: list[ColumnExpression[Any]], types: TypeOf) -> tuple[ColumnExpression[Any], ...]:
+    """Return the columns, each once, of whose type no more than a guess is known."""
+    guesses = [column for column in columns if column.type is not None and types(column).guess]
+    return tuple(dict.fromkeys(guesses)) if guesses else ()
 
 
 def render(shape: Shape) -> str:
