@@ -47,5 +47,5 @@ def singular(table: str) -> str:
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the candidate that is nearest to `name`, or nothing."""
-    near = nearest(name, candidates)
+    near = None if name.startswith("__") else nearest(name, candidates)  # Python's names are asked for, not mistyped
     return f"; did you mean {near!r}?" if near else ""

@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from psqlmodel.later import pattern
+
 # Whatever must be copied as it is comes first, names included: the `$1` in `a$1` is part of a name.
-_TOKEN: Final = re.compile(
+_TOKEN: Final = pattern(
     r"""
     (?P<opaque>
         [eE]'(?:[^'\\]|\\.|'')*'

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from psqlmodel.errors import InvalidValueError
+from psqlmodel.later import pattern
 from psqlmodel.types.pgtype import PgType, identity, pgtype, refuse
 
 T = TypeVar("T")
@@ -284,7 +285,7 @@ def _nul() -> InvalidValueError:
 # --- reading ------------------------------------------------------------------------------------------------
 
 _TOKENS = {
-    delimiter: re.compile(
+    delimiter: pattern(
         r'\s*(?:"([^"\\]*(?:\\.[^"\\]*)*)"|([{}' + delimiter + r'])|((?:[^{}"\\' + delimiter + r"]|\\.)+))",
         re.DOTALL,
     )

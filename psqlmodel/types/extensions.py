@@ -8,10 +8,11 @@ from functools import cache
 from typing import Any
 
 from psqlmodel.errors import InvalidValueError
+from psqlmodel.later import pattern
 from psqlmodel.types.pgtype import PgType, pgtype, refuse, variant
 from psqlmodel.types.scalars import dump_str
 
-_PAIR = re.compile(r'\s*"([^"\\]*(?:\\.[^"\\]*)*)"\s*=>\s*(?:NULL|"([^"\\]*(?:\\.[^"\\]*)*)")\s*(?:,|$)', re.DOTALL)
+_PAIR = pattern(r'\s*"([^"\\]*(?:\\.[^"\\]*)*)"\s*=>\s*(?:NULL|"([^"\\]*(?:\\.[^"\\]*)*)")\s*(?:,|$)', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _checked = dump_str("hstore")
 

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, Generic, TypeVar, overload
 
 from psqlmodel.errors import InvalidValueError
+from psqlmodel.later import pattern
 from psqlmodel.types.pgtype import PgType, pgtype, refuse, variant
 from psqlmodel.types.scalars import bigint, integer, numeric
 from psqlmodel.types.temporal import date, timestamp, timestamptz
@@ -162,7 +163,7 @@ class Multirange(Sequence[Range[T]]):
 
 # --- types --------------------------------------------------------------------------------------------------
 
-_RANGE = re.compile(
+_RANGE = pattern(
     r"\s*([\[(])\s*"
     r'(?:"((?:[^"\\]|\\.|"")*)"|([^",()\[\]]*))'
     r","

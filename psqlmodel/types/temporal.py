@@ -6,7 +6,6 @@ that nobody asked for; `date` refuses datetimes, whose time would be lost.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import UTC
 from datetime import date as Date
@@ -19,6 +18,7 @@ from types import NoneType
 from typing import Any
 
 from psqlmodel.errors import InvalidValueError
+from psqlmodel.later import pattern
 from psqlmodel.types.arrays import text_of
 from psqlmodel.types.pgtype import PgType, pgtype, refuse, variant
 
@@ -151,7 +151,7 @@ def _load_timestamptz(text: str) -> DateTime:
     return DateTime.fromisoformat(text).astimezone(UTC)
 
 
-_INTERVAL = re.compile(
+_INTERVAL = pattern(
     r"(?:(-?\+?\d+) years? ?)?(?:(-?\+?\d+) mons? ?)?(?:(-?\+?\d+) days? ?)?"
     r"(?:([-+]?)(\d+):(\d\d):(\d\d)(?:\.(\d{1,6}))?)?"
 )
