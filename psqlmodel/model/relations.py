@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.errors import ObjectStateError
@@ -264,27 +265,31 @@ class RelationInfo(RelationPath):
         if value is not None:
             value.drop_silently(child)
 
-    def show(self, parent: PSQLModel, child: PSQLModel) -> None:
-        """Show `child` on this side, if it is loaded, without a trace: that is how it is in the database."""
+    def show(self, parent: PSQLModel, *children: PSQLModel) -> None:
+        """Show objects on this side, if it is loaded, without a trace: that is how it is in the database."""
         value = self.loaded(parent)
         if not self.many:
             if value is None:
-                parent.__dict__[self.key] = child
-        elif value is not UNSET and not any(item is child for item in value):
-            items = [*value, child]
+                parent.__dict__[self.key] = children[-1]
+            return
+        there = () if value is UNSET else {id(item) for item in value}
+        come = [] if value is UNSET else [child for child in children if id(child) not in there]
+        if come:
+            items = [*value, *come]
             if not self.declared.order_by:
                 with suppress(TypeError):
                     items.sort(key=self.target.stored_key_of)
             list.__setitem__(value, slice(None), items)
 
-    def hide(self, parent: PSQLModel, child: PSQLModel) -> None:
-        """Take `child` off this side, if it is loaded, without a trace: that is how it is in the database."""
+    def hide(self, parent: PSQLModel, *children: PSQLModel) -> None:
+        """Take objects off this side, if it is loaded, without a trace: that is how it is in the database."""
         value = self.loaded(parent)
+        gone = {id(child) for child in children}
         if not self.many:
-            if value is child:
+            if id(value) in gone:
                 parent.__dict__[self.key] = None
         elif value is not UNSET:
-            list.__setitem__(value, slice(None), [item for item in value if item is not child])
+            list.__setitem__(value, slice(None), [item for item in value if id(item) not in gone])
 
     def unload(self, parent: PSQLModel) -> None:
         """Forget what this side shows: it is loaded anew when it is asked for."""
@@ -300,6 +305,11 @@ class RelationInfo(RelationPath):
         return None
 
     # --- queries -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def joins(self) -> list[tuple[Any, Any]]:
+        """The joins that lead from the class itself to the target: pairs of entity and condition."""
+        return self.join_path(self.mapper.cls)
 
     def join_path(self, left: Any, right: Any = None) -> list[tuple[Any, Any]]:
         """Return the joins that lead from the entity `left` to the target: pairs of entity and condition.

@@ -49,3 +49,34 @@ async def test_what_is_set_to_what_it_was_takes_the_fresh_value(both: Both) -> N
         assert (order.total, order.user_id) == (6, 2)
         await session.commit()
     assert [tuple(row) for row in both.sql("SELECT total, user_id FROM orders")] == [(6, 2)]
+
+
+async def test_loaded_lists_follow_a_key_at_the_flush(both: Both) -> None:
+    async with both.session() as session:
+        ada, bob, order = await session.get(User, 1), await session.get(User, 2), await session.get(Order, 1)
+        await session.load([ada, bob], User.orders)
+        assert (ada.orders, bob.orders) == ([order], [])
+        order.user_id = 2
+        more = [Order(id=3, user_id=2), Order(id=2, user_id=2)]
+        session.add_all(more)
+        await session.flush()
+        assert (ada.orders, bob.orders) == ([], [order, more[1], more[0]])
+        assert order.user is bob
+        await session.rollback()
+        assert (ada.orders, bob.orders) == ([order], [])
+        assert order.user is ada
+
+
+async def test_loaded_lists_follow_a_key_within_a_savepoint(both: Both) -> None:
+    async with both.session() as session:
+        ada, bob, order = await session.get(User, 1), await session.get(User, 2), await session.get(Order, 1)
+        await session.load([ada, bob], User.orders)
+        with pytest.raises(ZeroDivisionError):
+            async with session.begin_nested():
+                order.user_id = 2
+                await session.flush()
+                assert (ada.orders, bob.orders) == ([], [order])
+                raise ZeroDivisionError
+        assert (ada.orders, bob.orders) == ([order], [])
+        await session.commit()
+    assert both.column("SELECT user_id FROM orders") == [1]
