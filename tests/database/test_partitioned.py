@@ -205,6 +205,25 @@ async def test_upsert_waits_for_a_row_that_someone_else_is_making(both: Both, ri
     assert rows(both, "SELECT value, note FROM readings") == [(5, "theirs")]
 
 
+async def test_sync_set(both: Both, statements: Statements) -> None:
+    both.sql("INSERT INTO readings VALUES ('north', 1, 1), ('north', 2, 2), ('north', 3, 3), ('south', 1, 1)")
+    async with both.session() as session:
+        given = [Reading(place="north", day=day, value=value) for day, value in ((1, 1), (2, 20), (4, 40))]
+        statements.clear()
+        written = await session.sync_set(Reading, given, scope=Reading.place == "north")
+        assert len(statements.sent) == 2  # and the xmin of the new row
+        assert [len(done) for done in (written.inserted, written.updated, written.unchanged)] == [1, 1, 1]
+        assert written.deleted == [("north", 3)]
+        for reading in written:
+            reading.note = "new"
+        await session.commit()
+    assert rows(both, "SELECT day, value, note FROM readings WHERE place = 'north' ORDER BY day") == [
+        (1, 1, "new"),
+        (2, 20, "new"),
+        (4, 40, "new"),
+    ]
+
+
 async def test_get_or_create(both: Both) -> None:
     async with both.session() as session:
         reading, made = await session.get_or_create(Reading, defaults={"value": 1}, place="north", day=1)

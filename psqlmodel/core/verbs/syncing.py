@@ -15,7 +15,8 @@ from psqlmodel.core.loading.reading import prepared
 from psqlmodel.core.unitofwork import deletion, versioning
 from psqlmodel.core.unitofwork.collect import dumped_column, row_keys, value_of
 from psqlmodel.core.unitofwork.sending import send
-from psqlmodel.core.verbs.texts import KIND, ORDINAL, equal, listed
+from psqlmodel.core.unitofwork.updating import read_new_versions
+from psqlmodel.core.verbs.texts import KIND, ORDINAL, equal, given_back, listed
 from psqlmodel.core.verbs.upserting import Columns, ended_by_errors, prepare
 from psqlmodel.core.verbs.written import Taking, Written, check_unique, named_columns, withdraw
 from psqlmodel.core.verbs.written import listed as listed_objects
@@ -107,7 +108,9 @@ def _write(workspace: Workspace, mapper: Mapper, given: list[Any], statement: St
                 f"sync_set: objects[{row[-3] - 1}] is outside of the scope: its row would not be part of the slice "
                 "that the objects stand for"
             )
-    return _taken(workspace, mapper, given, rows)
+    written = _taken(workspace, mapper, given, rows)
+    yield from read_new_versions(workspace, mapper, written.inserted)
+    return written
 
 
 def _taken(workspace: Workspace, mapper: Mapper, given: list[Any], rows: Rows) -> Written[Any]:
@@ -161,6 +164,8 @@ class _Synchronisation(Query[Any]):
         self._condition = condition
         self._all = [quote(str(column.name)) for column in mapper.columns]
         self._table = quote(mapper.table)  # as conditions call it
+        withheld = versioning.withheld(mapper, workspace.catalog)
+        self._withheld = None if withheld is None else quote(str(withheld.name))
 
     def assemble(self) -> Assembly:
         """Return the statement's shape, parameters and needs."""
@@ -237,7 +242,7 @@ class _Synchronisation(Query[Any]):
         assembly.text(
             f",\nins AS (INSERT INTO {self._mapper.qualified} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM m "
             f"WHERE m.{_row(0)} IS NULL AND (SELECT count(*) FROM upd) >= 0 "
-            f"ORDER BY {ORDINAL} RETURNING {listed(self._table, self._all)}, ("
+            f"ORDER BY {ORDINAL} RETURNING {given_back(self._table, self._all, self._withheld)}, ("
         )
         assembly.add(self._condition)
         assembly.text(f") IS TRUE AS {KIND})")

@@ -91,11 +91,15 @@ def _insert_where_not(
     withheld: str | None,
 ) -> str:
     names = ", ".join(name for name, _ in columns)
-    back = ", ".join(f"NULL::xid AS {name}" if name == withheld else f"t.{name}" for name in returning)
     return (
         f"INSERT INTO {table} AS t ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM r WHERE NOT EXISTS ({found}) "
-        f"ORDER BY {ORDINAL} ON CONFLICT ({', '.join(on)}) DO NOTHING RETURNING {back}"
+        f"ORDER BY {ORDINAL} ON CONFLICT ({', '.join(on)}) DO NOTHING RETURNING {given_back('t', returning, withheld)}"
     )
+
+
+def given_back(table: str, names: Sequence[str], withheld: str | None) -> str:
+    """Return the columns that an INSERT gives back, with NULL for the system column that it does not."""
+    return ", ".join(f"NULL::xid AS {name}" if name == withheld else f"{table}.{name}" for name in names)
 
 
 def listed(table: str, names: Sequence[str]) -> str:
