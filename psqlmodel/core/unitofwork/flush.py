@@ -98,7 +98,8 @@ def _delete(workspace: Workspace, changes: Changes) -> Steps[None]:
 def _remember(workspace: Workspace, changes: Changes) -> None:
     undo = workspace.unit.undo
     for objects in changes.new.values():
-        undo.inserted(objects)
+        for obj in objects:
+            undo.inserted(obj)
     for obj in workspace.unit.tracked.values():
         undo.updated(obj, obj._state.original)
     for objects in changes.deleted.values():
@@ -112,22 +113,22 @@ def _settle(workspace: Workspace, changes: Changes) -> None:
     """Make everything that was written clean: what the database has is what the objects say."""
     unit = workspace.unit
     regroup(unit, changes.new, unit.tracked.values())
-    for obj in list(unit.tracked.values()):
-        unit.undo.updated(obj, obj._state.original)
-        unit.settle(obj, baseline(obj))
     for mapper, objects in changes.new.items():
-        unit.settle_new(mapper, objects, baselines(mapper, objects))
+        # What one of them lacks later is loaded for all that were written together.
+        batch = unit.batch(mapper) if mapper.relations and len(objects) > 1 else None
+        if batch is not None:
+            batch.bring(objects)
+        for obj in objects:
+            obj._state.batch = batch
+            unit.settle(obj, baseline(obj))
     for mapper, deleted in changes.deleted.items():
         for obj in deleted:
             unit.deleted.pop(id(obj), None)
             deletion.now_deleted(workspace, obj)
         deletion.mark_cascaded(workspace, mapper, deleted)
-
-
-def baselines(mapper: Mapper, objects: list[Any]) -> dict[int, dict[str, Any]]:
-    """Return the `baseline` of each object that has one, by its id."""
-    found = {id(obj): baseline(obj) for obj in objects} if mapper.mutable else {}
-    return {key: values for key, values in found.items() if values}
+    for obj in list(unit.tracked.values()):
+        unit.undo.updated(obj, obj._state.original)
+        unit.settle(obj, baseline(obj))
 
 
 def baseline(obj: Any) -> dict[str, Any]:
