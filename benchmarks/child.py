@@ -2,7 +2,8 @@
 
     python -m benchmarks.child '{"adapter": "psycopg2", "dsn": …, "users": …, "workloads": ["W1"], "seconds": 0.3}'
 
-A line has the samples (wall and processor seconds, notes), or why there are none: `missing`, `wrong`, `failed`.
+With `count`, all workloads are that small. A line has the samples (wall and processor seconds, notes), or why there
+are none: `missing`, `wrong`, `failed`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from benchmarks.adapters.base import Adapter
 from benchmarks.clock import Clock
 from benchmarks.data import Control
 from benchmarks.remote import Remote
-from benchmarks.workloads import MANY_ROWS, WORKLOADS, Workload, Wrong
+from benchmarks.workloads import WORKLOADS, Workload, Wrong
 
 MOST = 5  # samples of one workload in one process
 
@@ -49,6 +50,8 @@ class Bench:
 
     def once(self, workload: Workload, count: int) -> Clock:
         """Do a workload with `count` objects, check it, and make the rows as they were."""
+        if workload.before:
+            self.control.rows(workload.before.format(count=count))
         gc.collect()
         clock = Clock(self._trips)
         try:
@@ -59,13 +62,10 @@ class Bench:
                 self.control.rows(sql)
         return clock
 
-    def samples(self, workload: Workload, seconds: float) -> list[dict[str, Any]]:
+    def samples(self, workload: Workload, count: int, seconds: float) -> list[dict[str, Any]]:
         """Warm up, then measure until `seconds` are over."""
-        count = workload.count
-        if workload.method == "stream":
-            self.control.rows(MANY_ROWS.format(count=count))
         if workload.warm:
-            self.once(workload, workload.warm)
+            self.once(workload, min(workload.warm, count))
         clocks = [self.once(workload, count)]
         while len(clocks) < MOST and sum(clock.wall for clock in clocks) < seconds:
             clocks.append(self.once(workload, count))
@@ -77,12 +77,12 @@ def _notes(clock: Clock, count: int) -> dict[str, float]:
     return {name: value / count if name == "trips" else value for name, value in clock.notes.items()}
 
 
-def measure(bench: Bench, workload: Workload, seconds: float) -> dict[str, Any]:
+def measure(bench: Bench, workload: Workload, job: dict[str, Any]) -> dict[str, Any]:
     """Return the samples of one workload, or why there are none."""
     if not hasattr(bench.adapter, workload.method):
         return {"missing": bench.adapter.missing.get(workload.method, "not done in this library")}
     try:
-        return {"samples": bench.samples(workload, seconds)}
+        return {"samples": bench.samples(workload, job.get("count", workload.count), job["seconds"])}
     except Wrong as error:
         return {"wrong": str(error)}
     except Exception as error:
@@ -94,7 +94,7 @@ def main() -> None:
     job = json.loads(sys.argv[1])
     try:
         kind = adapters.load(job["adapter"])
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         print(json.dumps({"absent": str(error)}))
         return
     print(json.dumps({"versions": kind.versions()}), flush=True)
@@ -103,7 +103,7 @@ def main() -> None:
     control = Control(job["dsn"])
     bench = Bench(kind(remote.dsn if remote else job["dsn"], job["users"]), control, remote.trips if remote else int)
     for workload in chosen:
-        print(json.dumps({"key": workload.key, **measure(bench, workload, job["seconds"])}), flush=True)
+        print(json.dumps({"key": workload.key, **measure(bench, workload, job)}), flush=True)
     bench.close()
     control.close()
     if remote:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks import adapters
-from benchmarks.data import FULL, Control, fill
+from benchmarks.data import FULL, fill
 from benchmarks.importing import import_seconds
 from benchmarks.workloads import WORKLOADS, Workload
 from psqlmodel.embedded import Server
@@ -91,8 +91,6 @@ def _adapter(results: Results, name: str, keys: Sequence[str], dsn: str, seconds
         }
         for line in _child(job):
             _take(results, name, line)
-        if any(workload.method == "stream" for workload in group):
-            _empty_readings(dsn)
         if name in results.absent:
             return
     if IMPORT in keys:
@@ -107,12 +105,6 @@ def _groups(keys: Sequence[str]) -> Iterable[list[Workload]]:
         if group := [workload for workload in chosen if workload.where == where]:
             yield group
     yield from ([workload] for workload in chosen if workload.where == "apart")
-
-
-def _empty_readings(dsn: str) -> None:
-    control = Control(dsn)
-    control.rows("TRUNCATE readings")
-    control.close()
 
 
 def _child(job: dict[str, Any]) -> Iterable[dict[str, Any]]:

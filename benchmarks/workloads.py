@@ -28,7 +28,7 @@ class Wrong(AssertionError):
 
 @dataclass(frozen=True)
 class Workload:
-    """One row of the table. `each`: the figure is for one operation, not for all. `apart`: a process of its own."""
+    """One row of the table. `each`: the figure is for one operation, not for all."""
 
     key: str
     method: str
@@ -38,6 +38,7 @@ class Workload:
     check: Check
     undo: tuple[str, ...] = ()
     each: bool = False
+    before: str = ""  # SQL that makes {count} rows for it
     where: str = "here"  # or "remote": 1 ms for each round trip; or "apart": a process of its own
 
 
@@ -217,6 +218,12 @@ _ITEMS_BACK = (
     "VACUUM (TRUNCATE FALSE) items",
 )
 
+_MANY_ROWS = (
+    "INSERT INTO readings (sensor, place, value, amount, taken) "
+    "SELECT 'sensor ' || n % 50, 'place ' || n % 7, n / 4.0, n % 1000 / 4.0, "
+    "timestamptz '2025-01-01 00:00Z' + n * interval '1 second' FROM generate_series(1, {count}) n"
+)
+
 WORKLOADS = (
     Workload("W1", "get", "`get` 2,000 distinct keys in one session", 2_000, 50, _loaded("users")),
     Workload("W1b", "get_again", "the same key again (identity map)", 20_000, 100, _same_user, each=True),
@@ -283,11 +290,16 @@ WORKLOADS = (
     Workload("W10", "build", "build a five-condition query with a join, get its SQL", 2_000, 20, _built, each=True),
     Workload("W10r", "render", "get the SQL of one that is built, a repeated shape", 2_000, 20, _built, each=True),
     Workload("W11m", "memory", "memory for one of 20,000 loaded orders", 20_000, 100, _loaded("orders"), where="apart"),
-    Workload("W11s", "stream", "peak memory while streaming 1,000,000 rows", 1_000_000, 0, _streamed, where="apart"),
+    Workload(
+        "W11s",
+        "stream",
+        "peak memory while streaming 1,000,000 rows",
+        1_000_000,
+        0,
+        _streamed,
+        ("TRUNCATE readings",),
+        where="apart",
+        before=_MANY_ROWS,
+    ),
 )
 # W11i, the time of the import, needs no adapter: benchmarks/importing.py
-MANY_ROWS = (
-    "INSERT INTO readings (sensor, place, value, amount, taken) "
-    "SELECT 'sensor ' || n % 50, 'place ' || n % 7, n / 4.0, n % 1000 / 4.0, "
-    "timestamptz '2025-01-01 00:00Z' + n * interval '1 second' FROM generate_series(1, {count}) n"
-)

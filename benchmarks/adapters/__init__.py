@@ -37,11 +37,11 @@ def named(text: str) -> list[str]:
 
 
 def load(name: str) -> type[Adapter]:
-    """Import an adapter. Raises: ImportError where its library is not installed."""
+    """Import an adapter. Raises: ModuleNotFoundError where its library is not installed."""
     module, attribute, _ = _WHERE[name]
     found: type[Adapter] = getattr(import_module(f"benchmarks.adapters.{module}"), attribute)
     try:
         found.versions()
     except PackageNotFoundError as error:
-        raise ImportError(f"{error.name} is not installed") from error
+        raise ModuleNotFoundError(f"{error.name} is not installed") from error
     return found

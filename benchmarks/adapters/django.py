@@ -22,7 +22,7 @@ from benchmarks.rows import (
 )
 
 if TYPE_CHECKING:  # models can be imported when the settings are there
-    from benchmarks.adapters.django_models import Order, User
+    from benchmarks.adapters.djangoapp.models import Order, User
 
 BATCH = 1_000  # of bulk_update, whose statement grows with it faster than its rows
 
@@ -44,11 +44,13 @@ class Django(SyncAdapter):
             "CONN_MAX_AGE": None,
         }
         if not settings.configured:
-            settings.configure(DATABASES={"default": database}, USE_TZ=True)
+            settings.configure(
+                DATABASES={"default": database}, USE_TZ=True, INSTALLED_APPS=["benchmarks.adapters.djangoapp"]
+            )
             django.setup()
-        from benchmarks.adapters import django_models
+        from benchmarks.adapters.djangoapp import models
 
-        self.models = django_models
+        self.models = models
 
     def close(self) -> None:
         connection.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from peewee import prefetch
-from playhouse.pool import PooledPostgresqlExtDatabase
+from playhouse.pool import PooledPostgresqlDatabase
 from playhouse.postgres_ext import ServerSide
 
 from benchmarks.adapters import peewee_models as models
@@ -34,7 +34,7 @@ class Peewee(SyncAdapter):
 
     def open(self) -> None:
         parts = self.parts
-        self.database = PooledPostgresqlExtDatabase(
+        self.database = PooledPostgresqlDatabase(
             parts["dbname"],
             user=parts["user"],
             host=parts["host"],

@@ -18,7 +18,7 @@ class User(models.Model):
     tags = models.ManyToManyField("Tag", through="UserTag")
 
     class Meta:
-        app_label, db_table, managed = "bench", "users", False
+        db_table, managed = "users", False
 
 
 class Order(models.Model):
@@ -29,7 +29,7 @@ class Order(models.Model):
     created = models.DateTimeField()
 
     class Meta:
-        app_label, db_table, managed, ordering = "bench", "orders", False, ["id"]
+        db_table, managed, ordering = "orders", False, ["id"]
 
 
 class Item(models.Model):
@@ -39,14 +39,14 @@ class Item(models.Model):
     quantity = models.IntegerField()
 
     class Meta:
-        app_label, db_table, managed, ordering = "bench", "items", False, ["id"]
+        db_table, managed, ordering = "items", False, ["id"]
 
 
 class Tag(models.Model):
     name = models.TextField(unique=True)
 
     class Meta:
-        app_label, db_table, managed = "bench", "tags", False
+        db_table, managed = "tags", False
 
 
 class UserTag(models.Model):
@@ -55,7 +55,7 @@ class UserTag(models.Model):
     tag = models.ForeignKey(Tag, models.CASCADE)
 
     class Meta:
-        app_label, db_table, managed = "bench", "user_tags", False
+        db_table, managed = "user_tags", False
 
 
 class Reading(models.Model):
@@ -66,4 +66,4 @@ class Reading(models.Model):
     taken = models.DateTimeField()
 
     class Meta:
-        app_label, db_table, managed = "bench", "readings", False
+        db_table, managed = "readings", False

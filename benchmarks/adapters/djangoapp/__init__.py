@@ -1,0 +1,1 @@
+"""A Django application, so that its models know of each other."""
