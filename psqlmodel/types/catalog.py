@@ -32,7 +32,10 @@ _remember = lru_cache(maxsize=4096)
 
 def by_oid(oid: int) -> PgType[Any] | None:
     """Return the built-in type with this OID, or None where the type is the database's own."""
-    return _BY_OID.get(oid)
+    found = _BY_OID.get(oid)
+    if found is None and oid in _ELEMENTS:
+        found = _BY_OID[oid] = arrays.array(_ELEMENTS[oid])
+    return found
 
 
 @_remember
@@ -52,8 +55,9 @@ def from_catalog(
     `d` domain, `e` enum, `r` range, `m` multirange, `c` composite); `base`, what a domain is made of;
     `element`, the element of an array or the subtype of a range; `labels` of an enum.
     """
-    if oid in _BY_OID:
-        return _BY_OID[oid]
+    built_in = by_oid(oid)
+    if built_in is not None:
+        return built_in
     qualified = f"{quote(schema)}.{quote(typname)}"
     names = {"type_name": typname, "schema": schema}
     if kind == "d" and base is not None:
@@ -98,7 +102,7 @@ def loader(declared: PgType[Any] | None, oid: int) -> Callable[[Any], Any] | Non
     Parameters: `declared`, the type of the model's field, None for a column of no field; `oid`, what the
     result's shape says. It is never called with None (NULL).
     """
-    actual = _BY_OID.get(oid)
+    actual = by_oid(oid)
     if actual is not None:
         return actual.load if declared is None else resolve(declared, actual).load
     if declared is not None and declared.element is not None:
@@ -154,10 +158,9 @@ def _built_in() -> dict[int, PgType[Any]]:
                 found[made.oid] = made
     # In the catalog char and bit without a length are the bare types, not those of length 1.
     found[scalars.bpchar.oid] = scalars.bpchar
-    for made in list(found.values()):
-        found[made.array_oid] = arrays.array(made)
     return found
 
 
 _BY_OID = _built_in()
+_ELEMENTS = {made.array_oid: made for made in _BY_OID.values()}  # their arrays are made when one is asked for
 _EXTENSIONS = {"citext": scalars.citext, "hstore": extensions.hstore, "vector": extensions.vector}

@@ -15,7 +15,7 @@ import pytest
 
 from psqlmodel import types
 from psqlmodel.types import Box, Circle, Line, LineSegment, Multirange, Path, PgType, Point, Polygon, Range
-from psqlmodel.types.catalog import _BY_OID
+from psqlmodel.types.catalog import _BY_OID, _ELEMENTS
 
 HARD = "é😀 'quoted' \"double\" \\back\\ {brace} (paren) 100% NULL, \n\t end"
 AWARE = datetime(2026, 1, 2, 3, 4, 5, 600000, tzinfo=UTC)
@@ -139,7 +139,10 @@ def test_transport(cursor, pg_type, value):
 
 
 def test_oids(cursor):
-    for oid, pg_type in _BY_OID.items():
+    for oid in [*_BY_OID, *_ELEMENTS]:
+        pg_type = types.by_oid(oid)
+        assert pg_type is not None
+        assert (pg_type.element is not None) is (oid in _ELEMENTS)
         cursor.execute("SELECT %s::text::regtype::oid::int8, typdelim FROM pg_type WHERE oid = %s", (pg_type.name, oid))
         found, delimiter = cursor.fetchone()
         # bit without a length is bit(1) in DDL; its OID is the same.
