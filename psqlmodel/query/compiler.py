@@ -10,17 +10,18 @@ the arguments. Both ways give the same; the key is only remembered where they di
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, Final
 
 from psqlmodel.errors import InvalidValueError, QueryError
 from psqlmodel.query.expression import ColumnExpression
-from psqlmodel.query.nodes import CTES, DEFERRED, Deferred, Shape, TableName, TransportSlot, TypeOf
+from psqlmodel.query.nodes import CTES, DEFERRED, Deferred, DeferredList, Shape, TableName, TransportSlot, TypeOf
 from psqlmodel.query.outputs import Output
 from psqlmodel.query.sources import CommonTable, CteReference, names
 from psqlmodel.query.statement import Assembly, Query
 
 _MOST_TEXTS = 4096  # a program has hundreds of shapes; more mean that something generates them
 _texts: dict[Any, Template] = {}  # by shape, and by shape and types
+_WAITING: Final = frozenset({Deferred, DeferredList})
 _called: dict[tuple[Any, ...], Template] = {}  # by key
 
 
@@ -108,40 +109,30 @@ def _retyped(template: Template, shape: Shape, types: TypeOf | None) -> Template
 
 def _waited(query: Query[Any], template: Template, params: list[Any], types: TypeOf | None) -> Compiled:
     """Return what is sent where parameters may wait for the type of their column."""
-    used = [*template.columns]
+    type_of = _modelled if types is None else types
+    guessed = {column: None for column in template.columns if type_of(column).guess}
     args = params.copy()
     for index, param in enumerate(params):
-        if isinstance(param, Deferred):
-            used.append(param.column)
-            args[index] = _argument(param, types)
-    return Compiled(template, args, query.outputs, _guessed(used, types or _modelled))
+        if type(param) in _WAITING:
+            type_ = type_of(param.column)
+            if type_.guess:
+                guessed[param.column] = None
+            args[index] = _argument(param, type_, types)
+    return Compiled(template, args, query.outputs, tuple(guessed))
 
 
-def _guessed(columns: list[ColumnExpression[Any]], types: TypeOf) -> tuple[ColumnExpression[Any], ...]:
-    """Return the columns, each once, of whose type no more than a guess is known."""
-    guesses = [column for column in columns if column.type is not None and types(column).guess]
-    return tuple(dict.fromkeys(guesses)) if guesses else ()
+def _argument(param: Deferred, type_: Any, types: TypeOf | None) -> Any:
+    try:
+        return param.dump(type_)
+    except InvalidValueError as error:
+        if types is None:
+            return param.value  # does not fit the guess; the catalog will tell whether it fits the column
+        raise InvalidValueError(f"{param.column!r}: {error}") from None
 
 
 def render(shape: Shape) -> str:
     """Return the text of a shape alone."""
     return _template(shape, _modelled).text
-
-
-def _argument(param: Deferred, types: TypeOf | None) -> Any:
-    if types is not None:
-        return _dumped(param, types(param.column))
-    try:
-        return param.dump(_modelled(param.column))
-    except InvalidValueError:
-        return param.value  # does not fit the guess; the catalog will tell whether it fits the column
-
-
-def _dumped(param: Deferred, type_: Any) -> Any:
-    try:
-        return param.dump(type_)
-    except InvalidValueError as error:
-        raise InvalidValueError(f"{param.column!r}: {error}") from None
 
 
 def _modelled(column: ColumnExpression[Any]) -> Any:

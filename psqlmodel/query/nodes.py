@@ -101,17 +101,22 @@ class CastSlot(TransportSlot):
 
 
 class Deferred:
-    """A parameter that is dumped when the query is compiled, because its column's type is only guessed."""
+    """A parameter that is dumped when the query is compiled, because its column's type is only guessed.
 
-    __slots__ = ("column", "value")
+    `wire` is what `dumped_by`, the function of the guess, made of it: mostly the guess is right.
+    """
 
-    def __init__(self, column: ColumnExpression[Any], value: Any) -> None:
+    __slots__ = ("column", "dumped_by", "value", "wire")
+
+    def __init__(self, column: ColumnExpression[Any], value: Any, dumped_by: Any = None, wire: Any = None) -> None:
         self.column = column
         self.value = value
+        self.dumped_by = dumped_by
+        self.wire = wire
 
     def dump(self, type_: PgType[Any]) -> Any:
         """Return the wire value for a column of `type_`."""
-        return type_.dump(self.value)
+        return self.wire if type_.dump is self.dumped_by else type_.dump(self.value)
 
 
 class DeferredList(Deferred):

@@ -297,8 +297,10 @@ class SelectQuery(Rowset[T]):
     def _related(self, kind: str, relation: Any, alias: Any, verb: str) -> Self:
         if not hasattr(relation, "join_path"):
             raise QueryError(f"{verb} takes a relation such as User.orders, not {relation!r}")
-        left = getattr(getattr(relation, "mapper", None), "cls", None)
-        path = relation.join_path(left) if alias is None else relation.join_path(left, alias)
+        if alias is None:
+            path = relation.joins
+        else:
+            path = relation.join_path(getattr(getattr(relation, "mapper", None), "cls", None), alias)
         query = self
         for entity, condition in path:
             query = query._joined(kind, entity, condition, verb)

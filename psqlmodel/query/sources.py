@@ -68,6 +68,11 @@ class AliasedRelation:
         self.relation = relation
         self.left = left
 
+    @property
+    def joins(self) -> Any:
+        """The joins from the alias to the target."""
+        return self.join_path(self.left)
+
     def join_path(self, left: Any, right: Any = None) -> Any:
         """Return the joins from the alias to the target."""
         return self.relation.join_path(self.left, right)

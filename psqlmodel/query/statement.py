@@ -28,6 +28,15 @@ T = TypeVar("T")
 _new = object.__new__
 
 
+def _compile(query: Query[Any]) -> Compiled:
+    """Import the compiler, which imports this module, and take its place."""
+    global _compile
+    from psqlmodel.query.compiler import compile
+
+    _compile = compile
+    return compile(query)
+
+
 class Assembly:
     """A statement being put together: its shape, parameters, flags, and the sources that it still needs."""
 
@@ -188,7 +197,7 @@ class Query(Node, Generic[T]):
     def to_sql_params(self) -> tuple[str, list[Any]]:
         """Return the text, with `$1 … $n`, and its parameters in that order."""
         compiled = self._compiled()
-        return compiled.text, list(compiled.args)
+        return compiled.text, compiled.args
 
     def all(self) -> Any:
         """Execute in the current session and return all rows (an awaitable under an `AsyncSession`)."""
@@ -217,9 +226,7 @@ class Query(Node, Generic[T]):
         return f"<{type(self).__name__}: {' '.join(self._compiled().text.split())}>"
 
     def _compiled(self) -> Compiled:
-        from psqlmodel.query.compiler import compile
-
-        return compile(self)
+        return _compile(self)
 
     def _with(self, **changes: Any) -> Self:
         """Return this query with changes; it has a key only if one is among them."""

@@ -47,10 +47,13 @@ def bind(left: Expression[Any], value: Any) -> Any:
     except InvalidValueError as error:
         # A naive datetime may fit the column as it is in the database, though not the guess.
         if type_.guess and isinstance(value, type_.python):
-            return _deferred(left, value, by_python_type(value)[0])
+            wire = by_python_type(value)[0]
+            origin = getattr(left, "origin", None)
+            return wire if origin is None else Deferred(origin, value)
         raise InvalidValueError(f"{left!r}: {error}") from None
     if type_.guess and type_.python not in SETTLED:
-        return _deferred(left, value, wire)
+        origin = getattr(left, "origin", None)
+        return wire if origin is None else Deferred(origin, value, type_.dump, wire)
     return wire
 
 
@@ -68,11 +71,6 @@ def bind_list(left: Expression[Any], values: list[Any]) -> Any:
         if type_.guess and origin is not None and all(isinstance(value, type_.python) for value in values):
             return DeferredList(origin, values)
         raise InvalidValueError(f"{left!r}: {error}") from None
-
-
-def _deferred(left: Expression[Any], value: Any, wire: Any) -> Any:
-    origin = getattr(left, "origin", None)
-    return wire if origin is None else Deferred(origin, value)
 
 
 def by_python_type(value: Any) -> tuple[Any, str]:
