@@ -91,10 +91,8 @@ class SyncAdapter(Adapter):
 
     def memory(self, clock: Clock, count: int) -> Any:
         """Note the bytes that one loaded order keeps."""
-        before = traced()
-        orders = self.load_orders(clock, count)  # type: ignore[attr-defined]
-        clock.note("bytes", (traced() - before) / count)
-        return orders
+        with kept(clock, count):
+            return self.load_orders(Clock(), count)  # type: ignore[attr-defined]
 
 
 class AsyncAdapter(Adapter):
@@ -134,10 +132,8 @@ class AsyncAdapter(Adapter):
 
     async def memory(self, clock: Clock, count: int) -> Any:
         """Note the bytes that one loaded order keeps."""
-        before = traced()
-        orders = await self.load_orders(clock, count)  # type: ignore[attr-defined]
-        clock.note("bytes", (traced() - before) / count)
-        return orders
+        with kept(clock, count):
+            return await self.load_orders(Clock(), count)  # type: ignore[attr-defined]
 
 
 def graphs(count: int) -> list[Any]:
@@ -150,12 +146,15 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-def traced() -> int:
-    """Return the bytes of all Python objects made since the first call."""
-    if not tracemalloc.is_tracing():
-        tracemalloc.start()
+@contextmanager
+def kept(clock: Clock, count: int) -> Iterator[None]:
+    """Note the bytes of Python objects that are made inside the block and stay, for each of `count`."""
     gc.collect()
-    return tracemalloc.get_traced_memory()[0]
+    tracemalloc.start()
+    yield  # where the block returns, its result is alive
+    gc.collect()
+    clock.note("bytes", tracemalloc.get_traced_memory()[0] / count)
+    tracemalloc.stop()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from benchmarks.workloads import WORKLOADS
 from psqlmodel.embedded import Server
 
 COUNT = 20
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +33,8 @@ def bench_dsn(server: Server) -> str:
 def test_the_results_are_right(name: str, where: str, bench_dsn: str) -> None:
     keys = [workload.key for workload in WORKLOADS if workload.where == where]
     job = {"adapter": name, "dsn": bench_dsn, "users": TINY.users, "workloads": keys, "seconds": 0, "count": COUNT}
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.child", json.dumps(job)], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "benchmarks.child", json.dumps(job)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     about, *lines = [json.loads(line) for line in done.stdout.splitlines()]
     if "absent" in about:
