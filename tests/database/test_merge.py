@@ -88,12 +88,17 @@ MODELS = (Ship, Voyage, Leg, Letter, Bag, Port, Diary)
 ALL = (Voyage.ship, Voyage.legs, Voyage.mail, Voyage.ports, Voyage.diary)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def tables(plain_sql: Engine) -> None:
-    plain_sql.create_all(MODELS)
+def make_tables(engine: Engine) -> None:
+    """Make the tables, where they are not there yet; keys begin at 1000, as those of the shop."""
+    engine.create_all(MODELS)
     for model in MODELS:
         name = model.__mapper__.table
-        plain_sql.execute(f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), 1000)")
+        engine.execute(f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), 1000)")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tables(plain_sql: Engine) -> None:
+    make_tables(plain_sql)
 
 
 @pytest.fixture(autouse=True)
