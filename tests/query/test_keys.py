@@ -324,9 +324,9 @@ CALLS: dict[str, tuple[Callable[[int], Any], int]] = {
     # Select 1; comparison 4: __eq__, comparison, bind, dump; Where 2: itself and the copy that it changes;
     # to_sql_params 5: itself, _compiled, compile, arguments, Compiled.
     "by key": (lambda n: Select(User).Where(User.id == n), 12),
-    # Select 1; JoinRelated 6: itself, _related, _joined, added, source_of, the copy; four comparisons 16; the one with a
-    # datetime 6: its type is a guess, hence what waits and its wire value; Where 2 and 2 for what waits; to_sql_params 5
-    # and 5 for what waits.
+    # Select 1; JoinRelated 6: itself, _related, _joined, added, source_of, the copy; four comparisons 16; the one with
+    # a datetime 6: its type is a guess, hence what waits and its wire value; Where 2, and 2 for what waits;
+    # to_sql_params 5, and 5 for what waits.
     "join, five conditions": (_five, 43),
     # Limit 3: itself, the check of the count, the copy.
     "limit": (lambda n: Select(User).Limit(n), 9),
