@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -88,6 +88,7 @@ class SessionMachine(Ground):
     def new_task(self, owner: int, folder: int, by_list: bool) -> None:
         person = self.pick("Person", owner)
         if person is not None:
+            _ = by_list and self.read(person, "tasks")  # may flush: folders may go
             links = {"owner": person, "folder": self.pick("Folder", folder)}
             self.create("Task", {}, links, "owner" if by_list else None)
 
@@ -155,6 +156,28 @@ class SessionMachine(Ground):
             setattr(self.obj(record), name, self.obj(target))
             record.links[name] = target
 
+    @step(link=st.sampled_from(LINKS), child=which, parent=st.none() | which, looked=st.booleans())
+    def point_by_key(self, link: tuple[str, str], child: int, parent: int | None, looked: bool) -> None:
+        """`task.owner_id = 5`: the relation follows at once, lists at the flush, also those that were `looked` at."""
+        kind, name = link
+        record = self.pick(kind, child)
+        target = None if parent is None else self.pick(KINDS[kind].links[name], parent)
+        if record is None or record.state == NEW or (target is not None and target.key is None):
+            return
+        if name == "holder" and target is not None and any(self.world.linked_to(target, "passport")):
+            return
+        owners = [owner for owner in (record.links[name], target) if looked and owner is not None and owner.alive]
+        for owner in owners:
+            _ = self.read(owner, next(key for key, known in owner.kind.lists.items() if known == link))
+        obj = self.obj(record)
+        if not {record.label, target.label if target else record.label} <= self.world.records.keys():
+            return  # reading flushed, and a deletion took them along
+        setattr(obj, f"{name}_id", target and target.key)
+        record.links[name] = target
+        self.by_key.add((record.label, name))
+        if looked:
+            self.act(lambda: self.wait(self.session.flush()))
+
     @step(where=st.sampled_from(LISTS), owner=which, items=some, at=st.sampled_from(["append", "insert", "extend"]))
     def add_to_list(self, where: tuple[str, str], owner: int, items: list[int], at: str) -> None:
         """`person.tasks.append(task)`: the task leaves its former owner."""
@@ -215,10 +238,10 @@ class SessionMachine(Ground):
     def give_passport(self, person: int, passport: int | None) -> None:
         """`person.passport = passport`: who had it has none; the one that is replaced has no holder."""
         holder = self.pick("Person", person)
+        former = holder and self.read(holder, "passport")  # may flush: passports may go
         given = None if passport is None else self.pick("Passport", passport)
         if holder is None or (given is not None and given.links["holder"] is holder):
             return
-        former = self.read(holder, "passport")
         self.obj(holder).passport = self.obj(given)
         if former is not None:
             self.world.records[former.label].links["holder"] = None
@@ -425,6 +448,10 @@ class SessionMachine(Ground):
         known = {id(obj) for obj in self.lost} | {id(r.obj) for r in self.world.records.values() if r.alive}
         if any(id(other) not in known for obj in self.lost for other in related(obj)):
             return  # it hangs on something that is gone
+        if any(
+            f"{link}_id" in obj.__dict__ and link not in obj.__dict__ for obj in self.lost for link in links_of(obj)
+        ):
+            return  # so it may, by a key that was written by hand
         self.session.add(first)
         back = [obj for obj in self.lost if obj in self.session]
         self.lost = [obj for obj in self.lost if obj not in self.session]
@@ -460,3 +487,7 @@ class SessionMachine(Ground):
             record.obj.team = target and target.obj
             record.links["team"] = target
         self.session.add_all([record.obj for record in self.world.records.values() if record.obj is not None])
+
+
+def links_of(obj: Any) -> Iterable[str]:
+    return KINDS[type(obj).__name__].links

@@ -95,7 +95,7 @@ class Party:
         assert row is not None, f"{seen} has no row"
         seen.forget_changes()
         seen.take(row)
-        seen.values |= kept
+        seen.set(kept)
 
     def take(self, kind: str, objects: list[Any]) -> None:
         """What a query brought: the rows of the twin, in the objects that the session has.
@@ -207,9 +207,11 @@ class Rivals(RuleBasedStateMachine):
     @step(kind=kinds, index=which, given=values)
     def change(self, party: Party, kind: str, index: int, given: Row) -> None:
         seen = pick(party.side.of(kind, NEW, STORED), index)
-        for column in given.keys() & seen.values.keys() if seen else ():
-            setattr(seen.obj, column, given[column])
-            seen.values[column] = given[column]
+        if seen is not None:
+            given = of_kind(kind, given)
+            for column, value in given.items():
+                setattr(seen.obj, column, value)
+            seen.set(given)
 
     @step(index=which, vault=st.none() | which)
     def move(self, party: Party, index: int, vault: int | None) -> None:
@@ -218,7 +220,9 @@ class Rivals(RuleBasedStateMachine):
         target = None if vault is None else pick(party.side.of("Vault", NEW, STORED), vault)
         if seen is not None:
             seen.obj.vault = target and target.obj
-            seen.values["vault_label"] = target and target.label
+            label = target and target.label
+            if seen.values["vault_label"] != label:
+                seen.set({"vault_label": label})
 
     @step(kind=kinds, index=which)
     def delete(self, party: Party, kind: str, index: int) -> None:
@@ -285,7 +289,7 @@ class Rivals(RuleBasedStateMachine):
         if seen is None:
             seen = party.side.learn(kind, merged, STORED if row else NEW, row or {})
         assert merged is seen.obj
-        seen.values.update(given)
+        seen.set(given)
 
     @step(kind=kinds, label=labels, given=values)
     def upsert(self, party: Party, kind: str, label: str, given: Row) -> None:

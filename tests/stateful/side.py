@@ -24,7 +24,8 @@ Row: TypeAlias = dict[str, Any]
 class Seen:
     """What one object should say.
 
-    `values` are its columns; `base` is the row as this side knows it, with the version on which changes are made.
+    `values` are its columns; `base` is the row as this side knows it, with the version on which changes are made;
+    `touched` are the columns that the program has set since, be it to what they were.
     """
 
     def __init__(self, kind: str, obj: Any, state: str, row: Row) -> None:
@@ -34,6 +35,7 @@ class Seen:
         self.state = state
         self.values = {column: row.get(column) for column in RIVALS[kind].columns}
         self.base = {"version": 1, **self.values, **row}
+        self.touched: set[str] = set()
 
     @property
     def rival(self) -> Rival:
@@ -43,17 +45,23 @@ class Seen:
     def changed(self) -> list[str]:
         return [column for column, value in self.values.items() if value != self.base[column]]
 
+    def set(self, given: Row) -> None:
+        self.values.update(given)
+        self.touched.update(given)
+
     def take(self, row: Row) -> None:
         """A fresh row: changed columns are kept, and the version on which they were changed."""
         waits, changed = self.changed or self.state == DOOMED, self.changed
         for column, value in row.items():
             if column in self.values and column not in changed:
                 self.base[column] = self.values[column] = value
+                self.touched.discard(column)
             elif column == "version" and not waits:
                 self.base[column] = value
 
     def forget_changes(self) -> None:
         self.values = {column: self.base[column] for column in self.values}
+        self.touched.clear()
 
     def __repr__(self) -> str:
         return f"{self.kind} {self.label} ({self.state})"
@@ -176,9 +184,12 @@ class Side:
             elif seen.state == DOOMED:
                 _ = self._note(seen, made=False)
                 seen.state = GONE
-            elif changed := seen.changed:
-                self._note(seen, made=False).keep({column: seen.base[column] for column in [*changed, "version"]})
-                seen.base.update(seen.values, version=seen.base["version"] + 1)
+            elif seen.touched:
+                changed = seen.changed
+                kept = {*seen.touched, "version"} if changed else seen.touched
+                self._note(seen, made=False).keep({column: seen.base[column] for column in kept})
+                seen.base.update(seen.values, version=seen.base["version"] + bool(changed))
+            seen.touched.clear()
         gone = {seen.label for seen in self.of("Vault", GONE)}
         for seen in self.of("Deposit", STORED):
             if seen.values["vault_label"] in gone:
