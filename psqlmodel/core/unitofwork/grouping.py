@@ -7,7 +7,7 @@ written. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psqlmodel.model.state import UNSET
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from psqlmodel.model.mapper import Mapper
     from psqlmodel.model.relations import RelationInfo
 
-# by relation and parent: the parent, and its children that came or went
-Groups: TypeAlias = "dict[tuple[int, int], tuple[RelationInfo, Any, list[Any]]]"
+# by relation, then by key of the parent: the children that came or went
+Groups: TypeAlias = "dict[RelationInfo, dict[Any, list[Any]]]"
 
 
 def regroup(unit: UnitOfWork, new: Mapping[Mapper, Sequence[Any]], changed: Iterable[Any]) -> None:
@@ -27,14 +27,15 @@ def regroup(unit: UnitOfWork, new: Mapping[Mapper, Sequence[Any]], changed: Iter
     joined: Groups = {}
     for mapper, objects in new.items():
         for relation in _listed(unit, mapper):
+            by_key = joined.setdefault(relation, {})
             for obj in objects:
                 if obj.__dict__.get(relation.key) is None:  # else the list was kept in step
-                    _note(joined, relation, _parent(unit, relation, obj.__dict__), obj)
+                    by_key.setdefault(_key(relation, obj.__dict__), []).append(obj)
     for obj in changed:
         _note_move(unit, obj, left, joined)
-    for back, parent, children in left.values():
+    for back, parent, children in _loaded(unit, left):
         back.hide(parent, *children)
-    for back, parent, children in joined.values():
+    for back, parent, children in _loaded(unit, joined):
         back.show(parent, *children)
 
 
@@ -45,11 +46,10 @@ def _note_move(unit: UnitOfWork, obj: Any, left: Groups, joined: Groups) -> None
     for relation in _listed(unit, mapper):
         if original.keys().isdisjoint(relation.local_keys):
             continue
-        former = _parent(unit, relation, {**obj.__dict__, **original})
-        parent = _parent(unit, relation, obj.__dict__)
-        if former is not parent:
-            _note(left, relation, former, obj)
-            _note(joined, relation, parent, obj)
+        former, key = _key(relation, {**obj.__dict__, **original}), _key(relation, obj.__dict__)
+        if former != key:
+            left.setdefault(relation, {}).setdefault(former, []).append(obj)
+            joined.setdefault(relation, {}).setdefault(key, []).append(obj)
 
 
 def _listed(unit: UnitOfWork, mapper: Mapper) -> list[RelationInfo]:
@@ -65,14 +65,17 @@ def _listed(unit: UnitOfWork, mapper: Mapper) -> list[RelationInfo]:
     ]
 
 
-def _parent(unit: UnitOfWork, relation: RelationInfo, values: Mapping[str, Any]) -> Any:
-    parts = [values.get(key) for key in relation.local_keys]
-    if any(part is None or part is UNSET for part in parts):
-        return None
-    return unit.identity.get(relation.target, parts[0] if len(parts) == 1 else tuple(parts))
+def _key(relation: RelationInfo, values: Mapping[str, Any]) -> Any:
+    """Return the key of the parent: one with None or UNSET in it names no object."""
+    local = relation.local_keys
+    return values.get(local[0]) if len(local) == 1 else tuple([values.get(key) for key in local])
 
 
-def _note(groups: Groups, relation: RelationInfo, parent: Any, child: Any) -> None:
-    back = relation.back
-    if parent is not None and back is not None:
-        groups.setdefault((id(back), id(parent)), (back, parent, []))[2].append(child)
+def _loaded(unit: UnitOfWork, groups: Groups) -> Iterator[tuple[RelationInfo, Any, list[Any]]]:
+    """Give the opposite relations, and the parents where they are loaded, with the children."""
+    for relation, by_key in groups.items():
+        back = relation.back
+        for key, children in by_key.items():
+            parent = unit.identity.get(relation.target, key)
+            if parent is not None and back is not None and back.loaded(parent) is not UNSET:
+                yield back, parent, children
