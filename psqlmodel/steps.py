@@ -28,6 +28,9 @@ class Statement:
     for the arguments at hand all the same (see `sending.MANY`). `prelude` is SQL without parameters or rows
     (`BEGIN …`) that must run directly before: in the same round trip where the driver can.
     `purpose` tells observers why it is sent: "query", "flush", "load", "transaction", "catalog", "schema", "raw".
+
+    All but `text` and `args` are given by keyword. That is not enforced, because keyword-only parameters make the call
+    nearly twice as slow, and there is one for each statement.
     """
 
     __slots__ = ("args", "fresh", "prelude", "prepare", "purpose", "text")
@@ -36,7 +39,6 @@ class Statement:
         self,
         text: str,
         args: Sequence[Any] = (),
-        *,
         prepare: bool = True,
         fresh: bool = False,
         prelude: str = "",

@@ -1,7 +1,7 @@
 """The asynchronous session: `AsyncSession` over asyncpg, a shell around the same steps as `Session`.
 
-Every method is one line: it hands steps to the channel. There is no decision here, no loop and no SQL; a test compares
-the names and parameters of the two classes.
+Every method is one line: it hands steps to the channel. There is no decision here, no loop and no SQL (but for `get`,
+which asks what is known before it makes steps); a test compares the names and parameters of the two classes.
 """
 
 from __future__ import annotations
@@ -139,7 +139,12 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
         skip_locked: bool = False,
     ) -> M | None:
         """Return the object with this primary key, or None; see `Session.get`."""
-        return await self._run(locking.get(self._workspace, model, pk, lock, nowait=nowait, skip_locked=skip_locked))
+        found: M | None = access.known(self._workspace, model, pk, lock, nowait, skip_locked)
+        return (
+            await self._run(locking.get(self._workspace, model, pk, lock, nowait, skip_locked))
+            if found is None
+            else found
+        )
 
     @overload
     def exec(self, query: Query[T], params: None = None) -> PendingResult[T]: ...

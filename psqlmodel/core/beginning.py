@@ -65,12 +65,37 @@ class Beginning:
 
     def statement(self) -> Statement | None:
         """Return the statement that makes the settings, if there are any."""
-        values = {name: _text(name, value) for name, value in self.settings.items()} | self._fixed
-        if not values:
+        if not self.settings and not self._fixed:
             return None
+        values = {name: _text(name, value) for name, value in self.settings.items()} | self._fixed
         calls = [f"set_config(${2 * n + 1}, ${2 * n + 2}, true)" for n in range(len(values))]
         args = [each for pair in values.items() for each in pair]
         return Statement(f"SELECT {', '.join(calls)}", args, purpose="transaction")
+
+
+def beginning_of(
+    *,
+    isolation: str | None,
+    read_only: bool,
+    deferrable: bool,
+    settings: Mapping[str, Any] | None,
+    role: str | None,
+    statement_timeout: float | None,
+    lock_timeout: float | None,
+    idle_timeout: float | None,
+) -> Beginning:
+    """Return how the transactions of a session with these options begin; without any it is always the same object."""
+    given = (isolation, settings, role, statement_timeout, lock_timeout, idle_timeout)
+    if given == _NOTHING and not read_only and not deferrable:
+        return _PLAIN
+    return Beginning(
+        begin_text(isolation=isolation, read_only=read_only, deferrable=deferrable),
+        settings=settings,
+        role=role,
+        statement_timeout=statement_timeout,
+        lock_timeout=lock_timeout,
+        idle_timeout=idle_timeout,
+    )
 
 
 def begin_text(*, isolation: str | None = None, read_only: bool = False, deferrable: bool = False) -> str:
@@ -126,3 +151,7 @@ def _role(role: Any) -> dict[str, str]:
     if not isinstance(role, str) or not role or "\0" in role:
         raise ConfigurationError("role must be the name of a role")
     return {"role": role}
+
+
+_PLAIN: Final = Beginning()
+_NOTHING: Final = (None,) * 6

@@ -41,8 +41,12 @@ class Guard:
 
         Raises `SessionClosedError` after it was closed, `ConcurrentUseError` while it is in use.
         """
-        self.check_open()
-        self.enter_to_end()
+        if self.closed:
+            self.check_open()
+        if self._lock.acquire(blocking=False):
+            self._held = _site()
+        else:
+            self._enter_again()
 
     def check_open(self) -> None:
         """Raise `SessionClosedError` after the session was closed."""
@@ -54,15 +58,19 @@ class Guard:
 
         Raises `ConcurrentUseError` while it is in use.
         """
-        if not self._lock.acquire(blocking=False):
-            if self._user is not None and self._user == _user():
-                self._depth += 1
-                return
+        if self._lock.acquire(blocking=False):
+            self._held = _site()
+        else:
+            self._enter_again()
+
+    def _enter_again(self) -> None:
+        """Begin a use within one, which only its own thread or task may do while handlers are called."""
+        if self._user is None or self._user != _user():
             raise ConcurrentUseError(
                 f"two threads or tasks use one {self.kind} at the same time: at {_spelled(_site())} while "
                 f"{_spelled(self._held)} goes on; give each its own, or use parallel_exec"
             )
-        self._held = _site()
+        self._depth += 1
 
     def leave(self) -> None:
         """End the use."""

@@ -27,7 +27,7 @@ _STRENGTHS: Final = {
 }
 
 
-def get(workspace: Workspace, model: Any, key: Any, lock: str | None, *, nowait: bool, skip_locked: bool) -> Steps[Any]:
+def get(workspace: Workspace, model: Any, key: Any, lock: str | None, nowait: bool, skip_locked: bool) -> Steps[Any]:
     """Return the object of class `model` with this primary key, its row locked where `lock` says how, or None.
 
     Without a lock it is `access.get`. With one a query is always sent, and the object takes the fresh values.

@@ -1,7 +1,7 @@
 """The synchronous session: `Session` over psycopg2, a shell around the same steps as `AsyncSession`.
 
-Every method is one line: it hands steps to the channel. There is no decision here, no loop and no SQL; a test compares
-the names and parameters of the two classes.
+Every method is one line: it hands steps to the channel. There is no decision here, no loop and no SQL (but for `get`,
+which asks what is known before it makes steps); a test compares the names and parameters of the two classes.
 """
 
 from __future__ import annotations
@@ -195,10 +195,8 @@ class Session(Verbs, SessionBase[Engine]):
 
             user = session.get(User, 1, lock="update")
         """
-        found: M | None = self._run(
-            locking.get(self._workspace, model, pk, lock, nowait=nowait, skip_locked=skip_locked)
-        )
-        return found
+        found: M | None = access.known(self._workspace, model, pk, lock, nowait, skip_locked)
+        return self._run(locking.get(self._workspace, model, pk, lock, nowait, skip_locked)) if found is None else found
 
     @overload
     def exec(self, query: Query[T], params: None = None) -> QueryResult[T]: ...

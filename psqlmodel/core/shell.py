@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
-from weakref import WeakMethod
+from weakref import ref
 
 from psqlmodel.core import lifecycle
-from psqlmodel.core.beginning import Beginning, begin_text
+from psqlmodel.core.beginning import beginning_of
 from psqlmodel.core.context import SessionManager
 from psqlmodel.core.done import DONE, Done
 from psqlmodel.core.events import Events
@@ -56,8 +56,10 @@ class SessionBase(Books, Generic[E]):
         resolve_commit: bool = False,
     ) -> None:
         lifecycle.check_engine(engine, self._kind, self._advice)
-        beginning = Beginning(
-            begin_text(isolation=isolation, read_only=read_only, deferrable=deferrable),
+        beginning = beginning_of(
+            isolation=isolation,
+            read_only=read_only,
+            deferrable=deferrable,
             settings=settings,
             role=role,
             statement_timeout=statement_timeout,
@@ -79,7 +81,7 @@ class SessionBase(Books, Generic[E]):
         self._policy = Policy(auto_commit=auto_commit, auto_rollback=auto_rollback, atomic=atomic)
         self._token: Any = None
         self._connect(engine)
-        self._channel.handle = WeakMethod(self._handle)
+        self._channel.session = ref(self)
 
     def _connect(self, engine: E) -> None:
         """Make the channel to the engine; it takes a connection with its first request."""

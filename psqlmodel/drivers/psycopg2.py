@@ -27,6 +27,7 @@ from psycopg2 import extensions
 from psqlmodel.drivers import wire
 from psqlmodel.drivers.failure import make_error
 from psqlmodel.errors import DatabaseError, DataError, ProgrammingError, PSQLModelError
+from psqlmodel.gcpause import WORTH_A_PAUSE, paused
 from psqlmodel.query.lexing import first_word, tokens
 from psqlmodel.steps import NO_COLUMNS, Copy, Rows, Shape, Statement
 from psqlmodel.types import parse_array
@@ -39,6 +40,7 @@ STALE_PLAN = "0A000"  # "cached plan must not change result type"
 _PREPARABLE = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "VALUES", "TABLE"})
 _BARE = frozenset({str, int, bool, type(None)})
 _TEXT = frozenset({str, type(None)})
+_NUMBERS = frozenset({int})
 
 
 class _Plan:
@@ -134,12 +136,14 @@ class Connection:
         return self._rows(plan)
 
     def _send_execute(self, plan: _Plan, request: Statement, prelude: str) -> Rows:
-        args = request.args
-        if not _BARE.issuperset(map(type, args)):
+        command, args = plan.execute, request.args
+        if args and _NUMBERS.issuperset(map(type, args)):
+            # The digits of an int are its literal; psycopg2 comes to the same in 0.8 µs, a tenth of what a get costs.
+            command, args = command % tuple(args), ()
+        elif not _BARE.issuperset(map(type, args)):
             args = [value if type(value) in _BARE else wire.to_text(value) for value in args]
-        command = f"{prelude};{plan.execute}" if prelude else plan.execute
         try:
-            self._cursor.execute(command, args or None)
+            self._cursor.execute(f"{prelude};{command}" if prelude else command, args or None)
         except psycopg2.Error as error:
             if error.pgcode != STALE_PLAN:
                 raise
@@ -165,10 +169,14 @@ class Connection:
             shape = self._shape(description)
             if plan.name:  # a prepared statement never changes its columns
                 plan.shape = shape
-        data = cursor.fetchall()
+        count = cursor.rowcount
+        if count < WORTH_A_PAUSE:
+            return Rows(cursor.fetchall(), shape, count)
+        with paused():
+            data = cursor.fetchall()
         if len(data) > 1000:  # the cursor keeps the driver's buffer of the whole result until it is used again
             self._cursor = self._raw.cursor()
-        return Rows(data, shape, cursor.rowcount)
+        return Rows(data, shape, count)
 
     def _shape(self, description: Sequence[Any]) -> Shape:
         names = tuple([column[0] for column in description])

@@ -39,11 +39,18 @@ def test_public_methods_decide_nothing(cls: type) -> None:
             continue
         tree = ast.parse(textwrap.dedent(inspect.getsource(member)))
         found = [
-            node for node in ast.walk(tree) if isinstance(node, ast.If | ast.For | ast.While | ast.IfExp | ast.Try)
+            node
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If | ast.For | ast.While | ast.IfExp | ast.Try) and not _asks_what_is_known(node)
         ]
         assert not found, f"{cls.__name__}.{name} decides something"
         statements = [n for n in tree.body[0].body if not isinstance(n, ast.Expr) or not _is_docstring(n)]
         assert len(statements) <= 2, f"{cls.__name__}.{name} has {len(statements)} statements"
+
+
+def _asks_what_is_known(node: ast.AST) -> bool:
+    """Tell whether this is the one choice that a session makes: steps only for what `access.known` does not know."""
+    return isinstance(node, ast.IfExp) and ast.unparse(node.test) == "found is None"
 
 
 def _is_docstring(node: ast.Expr) -> bool:

@@ -39,20 +39,20 @@ class StatementEvent(Record):
 
 
 Listener: TypeAlias = Callable[[StatementEvent], object]
-# A weak reference to the session's method that calls the handlers of an event: a channel keeps no session alive.
-Handle: TypeAlias = Callable[[], Callable[[Notify], Any] | None]
+# A weak reference to the session, which calls the handlers of an event: a channel keeps no session alive.
+Owner: TypeAlias = Callable[[], Any]
 
 
 class SessionChannel:
     """The synchronous channel: `send` a request, get its rows."""
 
-    __slots__ = ("_abandoned", "_connection", "_engine", "handle")
+    __slots__ = ("_abandoned", "_connection", "_engine", "session")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._connection: Any = None
         self._abandoned = False
-        self.handle: Handle | None = None
+        self.session: Owner | None = None
 
     @property
     def connected(self) -> bool:
@@ -99,9 +99,9 @@ class SessionChannel:
     def _answer(self, request: Release | Notify) -> Rows:
         if isinstance(request, Release):
             return self.release(discard=request.discard)
-        handle = None if self.handle is None else self.handle()
-        if handle is not None:
-            handle(request)
+        session = None if self.session is None else self.session()
+        if session is not None:
+            session._handle(request)
         return NOTHING
 
     def _observed(self, connection: Any, request: Statement | Copy) -> Rows:
@@ -118,13 +118,13 @@ class SessionChannel:
 class AsyncSessionChannel:
     """The asynchronous channel: `await send(request)`."""
 
-    __slots__ = ("_abandoned", "_connection", "_engine", "handle")
+    __slots__ = ("_abandoned", "_connection", "_engine", "session")
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._connection: Any = None
         self._abandoned = False
-        self.handle: Handle | None = None
+        self.session: Owner | None = None
 
     @property
     def connected(self) -> bool:
@@ -173,9 +173,9 @@ class AsyncSessionChannel:
     async def _answer(self, request: Release | Notify) -> Rows:
         if isinstance(request, Release):
             return await self.release(discard=request.discard)
-        handle = None if self.handle is None else self.handle()
-        if handle is not None:
-            await handle(request)
+        session = None if self.session is None else self.session()
+        if session is not None:
+            await session._handle(request)
         return NOTHING
 
     async def _observed(self, connection: Any, request: Statement | Copy) -> Rows:

@@ -19,17 +19,18 @@ _FIRST_SWEEP = 1024
 class IdentityMap:
     """The objects of one session by class and primary key (a value, or a tuple for a composite key)."""
 
-    __slots__ = ("_due", "_maps")
+    __slots__ = ("_due", "_maps", "by_class")
 
     def __init__(self) -> None:
         self._maps: dict[Mapper, Map] = {}
+        self.by_class: dict[type, Map] = {}  # the same maps: who asks by class and key needs no mapper
         self._due: dict[Mapper, int] = {}
 
     def of(self, mapper: Mapper) -> Map:
         """Return the map of one class, for loaders that look up and enter many rows."""
         found = self._maps.get(mapper)
         if found is None:
-            found = self._maps[mapper] = {}
+            found = self._maps[mapper] = self.by_class[mapper.cls] = {}
             self._due[mapper] = _FIRST_SWEEP
         return found
 
@@ -51,14 +52,17 @@ class IdentityMap:
         if self.get(mapper, key) is obj:
             del self._maps[mapper][key]
 
-    def sweep_if_due(self, mapper: Mapper) -> None:
-        """Drop the dead references of one class if enough entries came since the last time."""
+    def sweep_if_due(self, mapper: Mapper, coming: int = 0) -> None:
+        """Drop the dead references of one class if enough entries came since the last time.
+
+        `coming`: how many a loader is about to enter; they live, so it is the older ones that are looked at.
+        """
         entries = self._maps[mapper]
-        if len(entries) < self._due[mapper]:
+        if len(entries) + coming < self._due[mapper]:
             return
         for key in [key for key, reference in entries.items() if reference() is None]:
             del entries[key]
-        self._due[mapper] = max(_FIRST_SWEEP, 2 * len(entries))
+        self._due[mapper] = max(_FIRST_SWEEP, 2 * (len(entries) + coming))
 
     def objects(self, mapper: Mapper) -> list[Any]:
         """Return the living objects of one class."""
@@ -72,4 +76,5 @@ class IdentityMap:
     def clear(self) -> None:
         """Forget all objects."""
         self._maps.clear()
+        self.by_class.clear()
         self._due.clear()
