@@ -52,6 +52,7 @@ class Expression(Operators, Node, Generic[T_co]):
     """
 
     __slots__ = ("flags", "level", "params", "shape", "sources", "type")
+    level: int
 
     def __init__(
         self,
@@ -460,12 +461,14 @@ def infix(
 ) -> Expression[Any]:
     """Join two nodes by an operator; an operand below its minimum level gets parentheses."""
     right = paren(right, left_minimum if right_minimum is None else right_minimum)
-    if getattr(left, "level", 0) == level >= left_minimum and isinstance(left.shape, tuple):
+    if left.level == level >= left_minimum and isinstance(left.shape, tuple):
         # A chain (a OR b OR c …) stays flat: thousands of terms must not nest as deep.
         shape = (*left.shape, operator, right.shape)
-        sources = left.sources | right.sources
-        return Expression(shape, left.params + right.params, sources, left.flags | right.flags, level, type)
-    return compose(level, type, paren(left, left_minimum), operator, right)
+    else:
+        left = paren(left, left_minimum)
+        shape = (left.shape, operator, right.shape)
+    sources = left.sources | right.sources
+    return Expression(shape, left.params + right.params, sources, left.flags | right.flags, level, type)
 
 
 def compose(level: int, type: PgType[Any] | None, *parts: str | Node) -> Expression[Any]:
@@ -488,7 +491,7 @@ def compose(level: int, type: PgType[Any] | None, *parts: str | Node) -> Express
 
 def paren(node: Node, minimum: int) -> Node:
     """Return `node`, in parentheses where it holds together less tightly than `minimum` or is a query."""
-    if getattr(node, "level", 0) >= minimum:
+    if node.level >= minimum:
         return node
     return Expression(("(", node.shape, ")"), node.params, node.sources, node.flags)
 
@@ -578,8 +581,11 @@ def cast_name(type: PgType[Any]) -> str:
 def _between(left: Expression[Any], operator: str, low: Any, high: Any) -> Condition:
     if low is None or high is None:
         raise QueryError(f"{left!r}.Between(…) with None is never true; use >= or <= where one side is open")
-    parts = (paren(beside(left, low), OTHER), " AND ", paren(beside(left, high), OTHER))
-    return compose(COMPARISON, None, paren(left, OTHER), operator, *parts)
+    first, last, tested = paren(beside(left, low), OTHER), paren(beside(left, high), OTHER), paren(left, OTHER)
+    shape = (tested.shape, operator, first.shape, " AND ", last.shape)
+    sources = tested.sources | first.sources | last.sources
+    flags = tested.flags | first.flags | last.flags
+    return Expression(shape, tested.params + first.params + last.params, sources, flags, COMPARISON)
 
 
 def _membership(left: Expression[Any], values: Any, array: str, subquery: str, null: str) -> Condition:
@@ -591,7 +597,7 @@ def _membership(left: Expression[Any], values: Any, array: str, subquery: str, n
     kinds = set(map(type, items))
     if NoneType in kinds:
         raise QueryError(f"{left!r}.In with None among its values would never match NULL; write {null}")
-    if any(issubclass(kind, Node) for kind in kinds):
+    if not kinds <= SETTLED and any(issubclass(kind, Node) for kind in kinds):
         parts: list[str | Node] = []
         for item in items:
             parts += (", ", beside(left, item))

@@ -47,6 +47,7 @@ class Node:
     """Something with SQL text: `shape`, `params`, `sources` (those it needs around it), `flags`."""
 
     __slots__ = ()
+    level = 0  # a query; each expression has its own
 
     if TYPE_CHECKING:
         shape: Shape
