@@ -83,14 +83,9 @@ class PSQLModel(Instance, metaclass=ModelMeta):
     __source__: ClassVar[TableSource]
     __columns__: ClassVar[tuple[Column[Any], ...]]
 
-    def __new__(cls, *args: Any, **values: Any) -> Self:
-        """Make an instance that no session knows."""
-        made = super().__new__(cls)
-        set_state(made, TRANSIENT)
-        return made
-
     def __init__(self, /, **values: Any) -> None:
-        mapper = _mapped(type(self))
+        mapper = type(self).__dict__.get("__mapper__") or _mapped(type(self))
+        set_state(self, TRANSIENT)
         own = self.__dict__
         if values.keys() <= mapper.attributes.keys():
             own.update(values)
@@ -121,6 +116,9 @@ class PSQLModel(Instance, metaclass=ModelMeta):
     if not TYPE_CHECKING:  # as above
 
         def __getattr__(self, key: str) -> Any:
+            if key == "_state":  # one that `__init__` has not reached yet: a `__new__` that sets it costs each 0.6 µs
+                set_state(self, TRANSIENT)
+                return TRANSIENT
             if key.startswith("__"):
                 raise AttributeError(f"{type(self).__name__} has no attribute {key!r}")
             return missing(self, key)
@@ -279,7 +277,7 @@ def table(
         guard(cls.__name__, source, attributes, optimistic)
         mapper = Mapper(cls, source, attributes, declared, tuple(constraints), tuple(indexes), comment)
         for key, relation in relations.items():
-            mapper.relations[key] = RelationInfo(mapper, key, relation)
+            mapper.add_relation(RelationInfo(mapper, key, relation), mapper.relations)
         cls.__mapper__ = mapper
         cls.__source__ = source
         cls.__columns__ = mapper.columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
-from psqlmodel.model.state import TRANSIENT, Raw
+from psqlmodel.model.state import PENDING, TRANSIENT, Raw
 
 if TYPE_CHECKING:
     from psqlmodel.model.base import PSQLModel
@@ -32,7 +32,7 @@ class RelationList(list[Any]):
     def remember(self) -> None:
         """Keep the content from before the first change, for the flush and for rollback."""
         state, key = self.owner._state, self.relation.key
-        if state is not TRANSIENT and key not in state.original:
+        if state is not TRANSIENT and state.status != PENDING and key not in state.original:
             state.before_change(self.owner, key, Raw(list(self)))
 
     def add_silently(self, item: Any) -> None:
@@ -42,12 +42,13 @@ class RelationList(list[Any]):
             list.append(self, item)
             self._known().add(id(item))
 
-    def drop_silently(self, item: Any) -> None:
-        """Remove an item whose link is already undone."""
-        if id(item) in self._known():
+    def drop_silently(self, *items: Any) -> None:
+        """Remove items whose links are already undone: all in one pass."""
+        gone = self._known().intersection(map(id, items))
+        if gone:
             self.remember()
-            list.__delitem__(self, next(index for index, known in enumerate(self) if known is item))
-            self._known().discard(id(item))
+            list.__setitem__(self, slice(None), [item for item in self if id(item) not in gone])
+            self._known().difference_update(gone)
 
     def replace_loaded(self, items: Iterable[Any]) -> None:
         """Take over what a query loaded."""

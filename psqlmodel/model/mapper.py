@@ -7,7 +7,7 @@ because the classes that they name may not exist before.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.errors import MappingError, NotMappedError
@@ -59,7 +59,9 @@ class Mapper:
         self.version = next((c for c in self.columns if c.version), None)  # see versions.py
         self.relations: dict[str, RelationInfo] = {}
         self.hidden: dict[str, RelationInfo] = {}
+        self._all_relations: tuple[RelationInfo, ...] = ()
         self._link_tables: frozenset[str] | None = None
+        self.related_keys: set[str] = set()  # under these, raw ones included, instances hold related objects
         self.loaders: dict[Any, Any] = {}  # generated functions by what they load; see codegen
         # What a loader makes before it becomes an instance: the same memory layout without `__setattr__`.
         self.twin = type(cls.__name__, (Instance,), {"__module__": cls.__module__, "__qualname__": cls.__qualname__})
@@ -84,6 +86,13 @@ class Mapper:
         values = obj.__dict__
         key = tuple(original.get(c.key, values.get(c.key)) for c in self.primary_key)
         return key[0] if len(key) == 1 else key
+
+    def stored_keys_of(self, objects: Iterable[PSQLModel]) -> list[Any]:
+        """Return the `stored_key_of` of each object: of many, in half of the time."""
+        if len(self.primary_key) != 1:
+            return [self.stored_key_of(obj) for obj in objects]
+        key = self.primary_key[0].key
+        return [o._state.original[key] if key in o._state.original else o.__dict__.get(key) for o in objects]
 
     def column(self, named: Any) -> Column[Any]:
         """Return the column that an attribute name, a database name or an attribute (`User.email`) names.
@@ -110,10 +119,15 @@ class Mapper:
             if isinstance(constraint, ForeignKey):
                 yield held_by(constraint, [self.column(named).name or "" for named in constraint.columns])
 
-    def all_relations(self) -> Iterator[RelationInfo]:
-        """Give the declared relations and the hidden ones that opposite sides need."""
-        yield from self.relations.values()
-        yield from self.hidden.values()
+    def add_relation(self, relation: RelationInfo, among: dict[str, RelationInfo]) -> None:
+        """Enter a relation among the declared ones, or among the hidden ones."""
+        among[relation.key] = relation
+        self.related_keys.update((relation.key, raw_name(relation.key)))
+        self._all_relations = (*self.relations.values(), *self.hidden.values())
+
+    def all_relations(self) -> tuple[RelationInfo, ...]:
+        """Return the declared relations and the hidden ones that opposite sides need."""
+        return self._all_relations
 
     def no_attribute(self, name: str) -> str:
         """Return the message for an attribute that the class does not have."""

@@ -114,12 +114,14 @@ class RelationInfo(RelationPath):
     def key_from(self, obj: PSQLModel) -> Any:
         """Return the key that `obj` holds for this relation: None if a part is NULL, UNSET if one is not loaded."""
         values = obj.__dict__
+        if len(self.local) == 1:
+            return values.get(self.local[0].key, UNSET)
         parts = [values.get(column.key, UNSET) for column in self.local]
         if any(part is None for part in parts):
             return None
         if any(part is UNSET for part in parts):
             return UNSET
-        return parts[0] if len(parts) == 1 else tuple(parts)
+        return tuple(parts)
 
     def attach(self, obj: PSQLModel, value: Any) -> None:
         """Put what a query loaded into `obj`, where the program has not changed the relation meanwhile."""
@@ -254,16 +256,17 @@ class RelationInfo(RelationPath):
         if value is not None:
             value.add_silently(child)
 
-    def drop_loaded(self, parent: PSQLModel, child: PSQLModel) -> None:
-        """Take `child` off this side of `parent`, if this side is loaded."""
-        if not self.many:
-            if parent.__dict__.get(self.key) is child:
-                parent._state.before_change(parent, self.key, child)
-                parent.__dict__[self.key] = None
+    def drop_loaded(self, parent: PSQLModel, *children: PSQLModel) -> None:
+        """Take objects off this side of `parent`, if this side is loaded."""
+        if self.many:
+            value = self._list_if_loaded(parent)
+            if value is not None:
+                value.drop_silently(*children)
             return
-        value = self._list_if_loaded(parent)
-        if value is not None:
-            value.drop_silently(child)
+        shown = parent.__dict__.get(self.key)
+        if shown is not None and any(shown is child for child in children):
+            parent._state.before_change(parent, self.key, shown)
+            parent.__dict__[self.key] = None
 
     def show(self, parent: PSQLModel, *children: PSQLModel) -> None:
         """Show objects on this side, if it is loaded, without a trace: that is how it is in the database."""

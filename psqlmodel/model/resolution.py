@@ -333,6 +333,7 @@ def _hidden_link(relation: RelationInfo) -> RelationInfo:
     if hidden is None:
         declared: Any = Relation(relation.mapper.cls, foreign_keys=[column.key for column in relation.remote])
         declared.many = False
-        hidden = relation.target.hidden[key] = RelationInfo(relation.target, key, declared)
+        hidden = RelationInfo(relation.target, key, declared)
+        relation.target.add_relation(hidden, relation.target.hidden)
     hidden.__dict__["_back"] = relation
     return hidden

@@ -7,10 +7,10 @@ the elements' text. Neither knows types: an array type puts them together with i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from types import NoneType
 from typing import Any, TypeVar
 from uuid import UUID
@@ -41,12 +41,13 @@ def array_literal(values: Sequence[Any]) -> str:
     """
     delimiter: str = getattr(values, "delimiter", ",")
     kinds = set(map(type, values))
-    if len(kinds) == 1:
-        (kind,) = kinds
-        if kind is str:
-            return _strings_literal(values, delimiter)
-        if kind in _PLAIN:
-            return "{" + delimiter.join(map(_PLAIN[kind], values)) + "}"
+    if len(kinds) == 1 or (len(kinds) == 2 and NoneType in kinds):
+        (kind,) = kinds - {NoneType} or kinds
+        if kind in _OF_ONE_KIND:
+            write, quote = _OF_ONE_KIND[kind]
+            if len(kinds) == 1:
+                return "{" + quote + f"{quote}{delimiter}{quote}".join(write(values)) + quote + "}"
+            return "{" + delimiter.join(_with_nulls(values, write, quote)) + "}"
     if not _NESTED.isdisjoint(kinds):
         return _nested_literal(values, delimiter)
     return "{" + delimiter.join(map(_element_literal, values)) + "}"
@@ -245,13 +246,33 @@ _QUOTED: dict[type, Callable[[Any], str]] = {
 }
 
 
-def _strings_literal(values: Sequence[str], delimiter: str) -> str:
+def _escaped_all(values: Sequence[str]) -> Sequence[str]:
     joined = "".join(values)
     if "\0" in joined:
         raise _nul()
-    if "\\" in joined or '"' in joined:
-        values = [_escaped(value) for value in values]
-    return '{"' + f'"{delimiter}"'.join(values) + '"}'
+    return [_escaped(value) for value in values] if "\\" in joined or '"' in joined else values
+
+
+def _datetime_texts(values: Sequence[datetime]) -> Iterable[str]:
+    texts = list(map(datetime.__str__, values))
+    return texts if _EXTREME.search("".join(texts)) is None else map(_datetime_text, values)
+
+
+_EXTREME = re.compile(r"9999-12-31|0001-01-01")  # may be an infinity
+
+# The texts of many values of one type, and what quotes them: nothing in Python is called for each, which takes a third
+# of the time for moments, a half for texts beside NULLs.
+_OF_ONE_KIND: dict[type, tuple[Callable[[Sequence[Any]], Iterable[str]], str]] = {
+    **{kind: (partial(map, write), "") for kind, write in _PLAIN.items()},
+    bool: (partial(map, {True: "t", False: "f"}.__getitem__), ""),
+    datetime: (_datetime_texts, '"'),
+    str: (_escaped_all, '"'),
+}
+
+
+def _with_nulls(values: Sequence[Any], write: Callable[[Sequence[Any]], Iterable[str]], quote: str) -> list[str]:
+    texts = iter(write([value for value in values if value is not None]))
+    return ["NULL" if value is None else f"{quote}{next(texts)}{quote}" for value in values]
 
 
 def _nested_literal(values: Sequence[Any], delimiter: str) -> str:

@@ -6,7 +6,7 @@ Values are dumped here, so that what does not fit its column is refused before a
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.errors import InvalidValueError, MissingPrimaryKeyError, ObjectStateError
@@ -74,19 +74,29 @@ def collect(unit: UnitOfWork) -> Changes:
     Raises `MissingPrimaryKeyError` for a key that was set to None, and for a change to a row without a key.
     """
     changes = Changes()
-    for obj in unit.new.values():
-        changes.new.setdefault(type(obj).__mapper__, []).append(obj)
-        changes.waiting.add(id(obj))
-        _collect_links(changes, obj)
+    changes.new = by_mapper(unit.new.values())
+    changes.waiting = set(unit.new)
     for obj in unit.tracked.values():
-        _collect_links(changes, obj)
         changed = changed_columns(obj)
         if changed:
             mapper = with_key(type(obj).__mapper__)
             changes.changed.setdefault(mapper, {}).setdefault(changed, []).append(obj)
-    for obj in unit.deleted.values():
-        changes.deleted.setdefault(type(obj).__mapper__, []).append(obj)
+    for mapper, objects in (*changes.new.items(), *by_mapper(unit.tracked.values()).items()):
+        _collect_links(changes, mapper, objects)
+    changes.deleted = by_mapper(unit.deleted.values())
     return changes
+
+
+def by_mapper(objects: Iterable[Any]) -> dict[Mapper, list[Any]]:
+    """Group objects by their mapper, in the order in which they come."""
+    found: dict[type[Any], list[Any]] = {}
+    for obj in objects:
+        cls = type(obj)
+        if cls in found:
+            found[cls].append(obj)
+        else:
+            found[cls] = [obj]
+    return {cls.__mapper__: held for cls, held in found.items()}
 
 
 def with_key(mapper: Mapper) -> Mapper:
@@ -102,28 +112,28 @@ def with_key(mapper: Mapper) -> Mapper:
 def changed_columns(obj: Any) -> tuple[str, ...]:
     """Return the keys of the columns of a persistent object that differ from the database, in model order."""
     mapper = type(obj).__mapper__
-    values = obj.__dict__
-    attributes = mapper.attributes
-    changed = {
-        key
-        for key, old in obj._state.original.items()
-        if key in attributes and key in values and not _same(old, values[key], attributes[key].type)
-    }
-    changed.update(_keys_to_come(obj, mapper))
+    values, attributes = obj.__dict__, mapper.attributes
+    changed: set[str] = set()
+    for key, old in obj._state.original.items():
+        column = attributes.get(key)
+        if column is None:
+            changed.update(_keys_to_come(obj, mapper, key))
+        elif key in values and old is not values[key] and not _same(old, values[key], column.type):
+            changed.add(key)
+    if not changed:
+        return ()
     for column in mapper.primary_key:
         if column.key in changed and values[column.key] is None:
             raise MissingPrimaryKeyError(f"{mapper.name}.{column.key} is part of the primary key and can't be None")
-    if changed and mapper.version is not None:
+    if mapper.version is not None:
         changed.add(mapper.version.key)
-    return tuple(key for key in mapper.keys if key in changed) if changed else ()
+    return tuple(changed) if len(changed) == 1 else tuple([key for key in mapper.keys if key in changed])
 
 
-def _keys_to_come(obj: Any, mapper: Mapper) -> Iterable[str]:
-    """Give the foreign key columns that point at an object whose key is not known yet."""
-    for key in obj._state.original:
-        relation = _to_one(mapper, key)
-        if relation is not None and is_pending(obj.__dict__.get(key)):
-            yield from relation.local_keys
+def _keys_to_come(obj: Any, mapper: Mapper, key: str) -> Iterable[str]:
+    """Return the columns of a to-one relation if it points at an object whose key is not known yet."""
+    relation = _to_one(mapper, key)
+    return relation.local_keys if relation is not None and is_pending(obj.__dict__.get(key)) else ()
 
 
 def _to_one(mapper: Mapper, key: str) -> RelationInfo | None:
@@ -134,11 +144,21 @@ def _to_one(mapper: Mapper, key: str) -> RelationInfo | None:
 def _same(old: Any, new: Any, type_: PgType[Any]) -> bool:
     """Tell whether the database has this value already."""
     if isinstance(old, Raw):
+        if type_.mutable and _has_dump(new, type_, old.wire):
+            return True
         loaded = old.wire if type_.load is None else type_.load(old.wire)
         return bool(loaded == new) and (not type_.mutable or new is None or _dumps_alike(type_, loaded, new))
     if old is UNSET:
         return False
     return old is new or (type(old) is type(new) and bool(old == new))
+
+
+def _has_dump(value: Any, type_: PgType[Any], wire: Any) -> bool:
+    """Tell whether a value still is what was written or read, without decoding that: half of the cost of asking."""
+    try:
+        return value is not None and bool(type_.dump(value) == wire)
+    except InvalidValueError:
+        return False
 
 
 def _dumps_alike(type_: PgType[Any], old: Any, new: Any) -> bool:
@@ -162,27 +182,31 @@ def is_pending(value: Any) -> bool:
     return value is not None and value is not UNSET and value._state.status == PENDING
 
 
-def _collect_links(changes: Changes, obj: Any) -> None:
-    """Find the many-to-many lists of `obj` that changed."""
-    mapper = type(obj).__mapper__
-    original = obj._state.original
-    for key, relation in mapper.relations.items():
-        if relation.declared.secondary is None or key not in obj.__dict__:
-            continue
-        if obj._state.status == PENDING:
-            before: list[Any] = []
-        elif isinstance(original.get(key), Raw):
-            before = original[key].wire
-        else:
-            continue
-        after = obj.__dict__[key]
-        known, wanted = {id(item) for item in before}, {id(item) for item in after}
-        for item in after:
-            if id(item) not in known:
-                changes.linked[Link(relation, obj, item)] = None
-        for item in before:
-            if id(item) not in wanted:
-                changes.unlinked[Link(relation, obj, item)] = None
+def _collect_links(changes: Changes, mapper: Mapper, objects: list[Any]) -> None:
+    """Find the many-to-many lists of `objects` that changed."""
+    for relation in mapper.relations.values():
+        if relation.declared.secondary is not None:
+            for obj in objects:
+                if relation.key in obj.__dict__:
+                    _collect_link(changes, relation, obj)
+
+
+def _collect_link(changes: Changes, relation: RelationInfo, obj: Any) -> None:
+    state = obj._state
+    if state.status == PENDING:
+        before: list[Any] = []
+    elif isinstance(state.original.get(relation.key), Raw):
+        before = state.original[relation.key].wire
+    else:
+        return
+    after = obj.__dict__[relation.key]
+    known, wanted = {id(item) for item in before}, {id(item) for item in after}
+    for item in after:
+        if id(item) not in known:
+            changes.linked[Link(relation, obj, item)] = None
+    for item in before:
+        if id(item) not in wanted:
+            changes.unlinked[Link(relation, obj, item)] = None
 
 
 # --- the links of new and changed objects ---------------------------------------------------------------------------
@@ -198,21 +222,29 @@ def take_keys(obj: Any, relations: Iterable[RelationInfo]) -> None:
 
     Raises `ObjectStateError` for a related object that no session knows.
     """
-    values = obj.__dict__
+    take_all_keys((obj,), relations)
+
+
+def take_all_keys(objects: Iterable[Any], relations: Iterable[RelationInfo]) -> None:
+    """Do what `take_keys` does for each of several objects of one class."""
     for relation in relations:
-        parent = values.get(relation.key)
-        if parent is None:
-            continue
-        if parent._state is TRANSIENT:
-            raise ObjectStateError(
-                f"{relation!r} points at a {relation.target.name} that is in no session: add it, or set the relation "
-                "to None"
-            )
-        for ours, theirs in zip(relation.local, relation.remote, strict=True):
-            key = parent.__dict__.get(theirs.key)
-            if key is not None and values.get(ours.key) != key:
-                obj._state.before_change(obj, ours.key, values.get(ours.key, UNSET))
-                values[ours.key] = key
+        name = relation.key
+        pairs = [(ours.key, theirs.key) for ours, theirs in zip(relation.local, relation.remote, strict=True)]
+        for obj in objects:
+            values = obj.__dict__
+            parent = values.get(name)
+            if parent is None:
+                continue
+            if parent._state is TRANSIENT:
+                raise ObjectStateError(
+                    f"{relation!r} points at a {relation.target.name} that is in no session: add it, or set the "
+                    "relation to None"
+                )
+            for ours, theirs in pairs:
+                key = parent.__dict__.get(theirs)
+                if key is not None and values.get(ours) != key:
+                    obj._state.before_change(obj, ours, values.get(ours, UNSET))
+                    values[ours] = key
 
 
 def waits_for(obj: Any, relations: Iterable[RelationInfo], waiting: set[int]) -> list[RelationInfo]:
@@ -252,10 +284,40 @@ def row_keys(obj: Any, mapper: Mapper) -> tuple[str, ...]:
     )
 
 
+def by_row_keys(mapper: Mapper, objects: Iterable[Any]) -> dict[tuple[str, ...], list[Any]]:
+    """Group new objects of one class by the columns that their INSERT writes.
+
+    Objects that hold the same names in the same order write the same columns, unless a key is None: `row_keys` is
+    asked once for each such shape.
+    """
+    primary = [str(column.key) for column in mapper.primary_key]
+    known: dict[Any, list[Any]] = {}
+    found: dict[tuple[str, ...], list[Any]] = {}
+    for obj in objects:
+        values = obj.__dict__
+        shape: Any = tuple(values)
+        for key in primary:
+            if key in values and values[key] is None:
+                shape = (shape, key)
+        group = known.get(shape)
+        if group is None:
+            group = known[shape] = found.setdefault(row_keys(obj, mapper), [])
+        group.append(obj)
+    return found
+
+
 def value_of(obj: Any, key: str) -> Any:
     """Return the value of a column, a raw one handed out."""
     values = obj.__dict__
     return values[key] if key in values else getattr(obj, key, None)
+
+
+def values_of(objects: Sequence[Any], key: str) -> list[Any]:
+    """Return the value of a column of each object, raw ones handed out."""
+    try:
+        return [obj.__dict__[key] for obj in objects]
+    except KeyError:
+        return [value_of(obj, key) for obj in objects]
 
 
 def dumped_column(mapper: Mapper, column: Column[Any], type_: PgType[Any], values: list[Any]) -> list[Any]:

@@ -75,17 +75,21 @@ def mark_cascaded(workspace: Workspace, mapper: Mapper, deleted: list[Any]) -> N
                 for obj in hit:
                     links.nullify(workspace, obj, key)
             elif hit:
-                for obj in hit:
-                    now_deleted(workspace, obj)
+                now_deleted(workspace, child, hit)
                 mark_cascaded(workspace, child, hit)
 
 
-def now_deleted(workspace: Workspace, obj: Any) -> None:
-    """Take an object whose row is gone out of the session's books, and off the lists of others."""
-    unit, mapper = workspace.unit, type(obj).__mapper__
-    state = State(unit, mapper, DELETED, obj._state.batch)
-    unit.undo.deleted(obj, obj._state.original)
-    workspace.identity.discard(mapper, mapper.stored_key_of(obj), obj)
-    unit.tracked.pop(id(obj), None)
-    set_state(obj, state)
-    links.leave_lists(obj)
+def now_deleted(workspace: Workspace, mapper: Mapper, objects: Sequence[Any]) -> None:
+    """Take objects of one class whose rows are gone out of the session's books, and off the lists of others."""
+    unit = workspace.unit
+    unit.undo.deleted(objects)
+    known = workspace.identity.of(mapper)
+    for obj, key in zip(objects, mapper.stored_keys_of(objects), strict=True):
+        reference = known.get(key)
+        if reference is not None and reference() is obj:
+            del known[key]
+        unit.tracked.pop(id(obj), None)
+        unit.deleted.pop(id(obj), None)
+        if obj._state.status != DELETED or obj._state.original:
+            set_state(obj, State(unit, mapper, DELETED, obj._state.batch))
+    links.leave_lists(mapper, objects)

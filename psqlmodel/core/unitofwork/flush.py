@@ -98,13 +98,11 @@ def _delete(workspace: Workspace, changes: Changes) -> Steps[None]:
 def _remember(workspace: Workspace, changes: Changes) -> None:
     undo = workspace.unit.undo
     for objects in changes.new.values():
-        for obj in objects:
-            undo.inserted(obj)
+        undo.inserted(objects)
     for obj in workspace.unit.tracked.values():
         undo.updated(obj, obj._state.original)
     for objects in changes.deleted.values():
-        for obj in objects:
-            undo.deleted(obj, obj._state.original)
+        undo.deleted(objects)
     undo.linked(changes.linked)
     undo.unlinked(changes.unlinked)
 
@@ -114,21 +112,17 @@ def _settle(workspace: Workspace, changes: Changes) -> None:
     unit = workspace.unit
     regroup(unit, changes.new, unit.tracked.values())
     for mapper, objects in changes.new.items():
-        # What one of them lacks later is loaded for all that were written together.
-        batch = unit.batch(mapper) if mapper.relations and len(objects) > 1 else None
-        if batch is not None:
-            batch.bring(objects)
-        for obj in objects:
-            obj._state.batch = batch
-            unit.settle(obj, baseline(obj))
+        unit.settle_new(mapper, objects)
     for mapper, deleted in changes.deleted.items():
-        for obj in deleted:
-            unit.deleted.pop(id(obj), None)
-            deletion.now_deleted(workspace, obj)
+        deletion.now_deleted(workspace, mapper, deleted)
         deletion.mark_cascaded(workspace, mapper, deleted)
     for obj in list(unit.tracked.values()):
         unit.undo.updated(obj, obj._state.original)
         unit.settle(obj, baseline(obj))
+    for obj in (obj for mapper, objects in changes.new.items() if mapper.mutable for obj in objects):
+        handed_out = baseline(obj)
+        if handed_out:
+            unit.watch(obj, handed_out)
 
 
 def baseline(obj: Any) -> dict[str, Any]:

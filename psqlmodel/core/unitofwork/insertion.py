@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from psqlmodel.core.transaction import execute
 from psqlmodel.core.unitofwork import sql, versioning
 from psqlmodel.core.unitofwork.collect import (
     Changes,
+    by_mapper,
+    by_row_keys,
     dumped,
     dumped_column,
     outgoing,
     row_keys,
-    take_keys,
+    take_all_keys,
     value_of,
+    values_of,
     waits_for,
 )
 from psqlmodel.core.unitofwork.ordering import Group
@@ -44,18 +48,20 @@ def insert(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
     if must_be_deferred(objects, relations, changes):
         yield from _open_circle(workspace, objects, changes)
     for level in levels(objects, relations, changes):
-        batches: dict[tuple[Mapper, tuple[str, ...]], list[Any]] = {}
-        for obj in level:
-            mapper = type(obj).__mapper__
-            take_keys(obj, relations[mapper])
-            batches.setdefault((mapper, row_keys(obj, mapper)), []).append(obj)
-        for (mapper, keys), batch in batches.items():
+        batches: list[tuple[Mapper, tuple[str, ...], list[Any]]] = []
+        for mapper, same in by_mapper(level).items():
+            take_all_keys(same, relations[mapper])
+            batches += [(mapper, keys, batch) for keys, batch in by_row_keys(mapper, same).items()]
+        for mapper, keys, batch in batches:
             yield from _insert_group(workspace, mapper, keys, batch)
         changes.waiting.difference_update(map(id, level))
 
 
 def levels(objects: list[Any], relations: dict[Mapper, list[RelationInfo]], changes: Changes) -> Iterator[list[Any]]:
     """Give the objects in levels, each after those that it refers to; note the keys that must wait."""
+    if _refer_to_nothing_new(relations, changes):
+        yield objects
+        return
     left = objects
     while left:
         waits = {id(obj): waits_for(obj, relations[type(obj).__mapper__], changes.waiting) for obj in left}
@@ -68,6 +74,14 @@ def levels(objects: list[Any], relations: dict[Mapper, list[RelationInfo]], chan
         yield ready
         chosen = set(map(id, ready))
         left = [obj for obj in left if id(obj) not in chosen]
+
+
+def _refer_to_nothing_new(relations: dict[Mapper, list[RelationInfo]], changes: Changes) -> bool:
+    """Tell, by their classes, whether no object can refer to one that has no row yet: then no object is looked at."""
+    new = [mapper for mapper, objects in changes.new.items() if id(objects[-1]) in changes.waiting]
+    classes = {mapper.cls for mapper in (*relations, *new)}
+    targets = {relation.target.cls for found in relations.values() for relation in found}
+    return not any(issubclass(cls, target) for cls in classes for target in targets)
 
 
 def must_be_deferred(objects: list[Any], relations: dict[Mapper, list[RelationInfo]], changes: Changes) -> bool:
@@ -97,7 +111,7 @@ def _open_circle(workspace: Workspace, objects: list[Any], changes: Changes) -> 
         if type(obj).__mapper__.key_of(obj) is None:
             by_mapper.setdefault(type(obj).__mapper__, []).append(obj)
     for mapper, group in by_mapper.items():
-        made = _made_by_server(workspace, mapper, row_keys(group[0], mapper))
+        made = made_by_server(workspace, mapper, row_keys(group[0], mapper))
         if made:
             rows = yield from execute(workspace, Statement(sql.make_keys(made), [len(group)], purpose="flush"))
             columns = [column for column in mapper.primary_key if column.key not in row_keys(group[0], mapper)]
@@ -134,7 +148,7 @@ def _note_late(obj: Any, waits: list[RelationInfo], changes: Changes) -> None:
 
 def _insert_group(workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], group: list[Any]) -> Steps[None]:
     """Write the rows that set the same columns."""
-    made = _made_by_server(workspace, mapper, keys)
+    made = made_by_server(workspace, mapper, keys)
     if made is None and len(group) > 1:
         # The key is made where no expression can be seen (a trigger): only the row itself can tell it.
         for obj in group:
@@ -144,12 +158,12 @@ def _insert_group(workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], g
         yield from _insert_one(workspace, mapper, keys, group[0])
     else:
         yield from _insert_many(workspace, mapper, keys, group, made or [])
-    for obj in group:
-        if mapper.primary_key:
-            workspace.identity.put(mapper, mapper.key_of(obj), obj)
+    if mapper.primary_key:
+        workspace.identity.of(mapper).update(zip(map(mapper.key_of, group), map(ref, group), strict=True))
+        workspace.identity.sweep_if_due(mapper)
 
 
-def _made_by_server(workspace: Workspace, mapper: Mapper, keys: tuple[str, ...]) -> list[tuple[str, str]] | None:
+def made_by_server(workspace: Workspace, mapper: Mapper, keys: tuple[str, ...]) -> list[tuple[str, str]] | None:
     """Return the key columns that the server makes and how; None where that can't be told."""
     makers = workspace.catalog.makers(mapper)
     open_keys = [column for column in mapper.primary_key if column.key not in keys]
@@ -189,7 +203,7 @@ def _insert_many(
         [quote(column.name) for column in others],
         key_names,
     )
-    arrays: list[Any] = [dumped_column(mapper, c, type_of(c), [value_of(o, c.key) for o in group]) for c in columns]
+    arrays: list[Any] = [dumped_column(mapper, c, type_of(c), values_of(group, str(c.key))) for c in columns]
     args = arrays or [len(group)]
     rows = yield from send(workspace, mapper, group, Statement(text, args, purpose="flush"))
     back = [*open_keys, *others]
@@ -207,12 +221,20 @@ def receive(objects: Sequence[Any], columns: Sequence[Column[Any]], rows: Rows, 
     """Put what the server made into the objects; with `numbered` a row says first which object (from 1) it is for."""
     first = 1 if numbered else 0
     fields = [Field(c, oid, n + first) for n, (c, oid) in enumerate(zip(columns, rows.shape.oids[first:], strict=True))]
-    for row in rows.data:
-        values = objects[row[0] - 1].__dict__ if numbered else objects[0].__dict__
-        for field in fields:
-            wire = row[field.position]
-            if wire is None:
-                values[field.key] = None
-                continue
-            values.pop(field.key, None)
-            values[field.slot] = wire if field.convert is None else field.convert(wire)
+    targets = [objects[row[0] - 1].__dict__ for row in rows.data] if numbered else [objects[0].__dict__]
+    for field in fields:
+        _receive_column(targets, field, [row[field.position] for row in rows.data])
+
+
+def _receive_column(targets: list[dict[str, Any]], field: Field, wires: list[Any]) -> None:
+    key, slot, convert = field.key, field.slot, field.convert
+    if convert is None and not field.raw:
+        for values, wire in zip(targets, wires, strict=True):
+            values[key] = wire
+        return
+    for values, wire in zip(targets, wires, strict=True):
+        if wire is None:
+            values[key] = None
+            continue
+        values.pop(key, None)
+        values[slot] = wire if convert is None else convert(wire)

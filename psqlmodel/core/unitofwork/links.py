@@ -125,17 +125,26 @@ def nullify(workspace: Workspace, obj: Any, key: KeyTo) -> None:
         values.pop(name, None)
 
 
-def leave_lists(obj: Any) -> None:
-    """Take a deleted object off the loaded lists of the objects that it belonged to."""
-    for relation in type(obj).__mapper__.all_relations():
+def leave_lists(mapper: Mapper, objects: Sequence[Any]) -> None:
+    """Take deleted objects of one class off the loaded lists of the objects that they belonged to."""
+    for relation in mapper.all_relations():
         back = relation.back
-        if back is None:
+        if back is None or not (relation.outgoing or relation.declared.secondary is not None):
             continue
+        members: dict[int, tuple[Any, list[Any]]] = {}  # by the owner's id
+        for obj in objects:
+            for owner in _owners(relation, obj):
+                members.setdefault(id(owner), (owner, []))[1].append(obj)
+        for owner, gone in members.values():
+            back.drop_loaded(owner, *gone)
+
+
+def _owners(relation: RelationInfo, obj: Any) -> Sequence[Any]:
+    """Return the objects in the session that may show `obj`."""
+    value = obj.__dict__.get(relation.key)
+    if relation.declared.secondary is not None:
         value = relation.loaded(obj)
-        if relation.declared.secondary is not None:
-            for other in value if isinstance(value, list) else ():
-                back.drop_loaded(other, obj)
-        elif relation.outgoing:
-            parent = value if value.__class__ is relation.target.cls else relation.from_identity(obj)
-            if parent.__class__ is relation.target.cls:
-                back.drop_loaded(parent, obj)
+        return value if isinstance(value, list) else ()
+    if value.__class__ is not relation.target.cls:
+        value = relation.from_identity(obj)
+    return (value,) if value.__class__ is relation.target.cls else ()

@@ -64,13 +64,14 @@ def _look_at(found: Takeovers, changes: Changes, mapper: Mapper, keys: Keys) -> 
         for obj in objects
     ]
     deleted = changes.deleted.get(mapper, [])
-    if not changed and not deleted:
+    takers = [*changes.new.get(mapper, ()), *changed]
+    if not takers or not (changed or deleted):
         return
     holders = {old: obj for obj in (*deleted, *changed) if (old := _before(obj, keys)) is not None}
     gone = {id(obj) for obj in deleted}
     waits: dict[int, Any] = {}  # id of a changed row → the row that must let go before it
     taken: dict[int, Any] = {}  # holders of which a value is taken over
-    for taker in (*changes.new.get(mapper, ()), *changed):
+    for taker in takers:
         value = _after(taker, mapper, keys)
         holder = None if value is None else holders.get(value)
         if holder is None or holder is taker:

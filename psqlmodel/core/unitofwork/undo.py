@@ -6,7 +6,7 @@ of an object stands: that is its value from before the frame began.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.model.state import TRANSIENT, UNSET, set_state
@@ -30,38 +30,60 @@ class Entry:
 
 
 class UndoLog:
-    """The frames of one session's transaction."""
+    """The frames of one session's transaction.
+
+    New objects are remembered by the batch, `_made`: an entry for each is only made when something is asked about
+    them, which a transaction that flushes and commits never does.
+    """
 
     def __init__(self) -> None:
         self._frames: list[dict[int, Entry]] = [{}]
+        self._made: list[tuple[list[Any], list[dict[str, Any]]]] = []  # of the newest frame
         self._pairs: list[dict[Link, bool]] = [{}]  # whether the link row was there before the frame
 
-    def inserted(self, obj: Any) -> None:
-        """Remember the values of an object whose row is about to be made."""
-        entry = self._entry(obj)
-        entry.inserted = True
-        keys = type(obj).__mapper__.attributes.keys()
-        entry.values = {key: value for key, value in obj.__dict__.items() if key in keys}
+    def inserted(self, objects: list[Any]) -> None:
+        """Remember the values of objects whose rows are about to be made."""
+        self._made.append((objects, [obj.__dict__.copy() for obj in objects]))
+
+    def _frame(self) -> dict[int, Entry]:
+        """Return the newest frame, with an entry for all that it remembers."""
+        frame = self._frames[-1]
+        for objects, copies in self._made:
+            for obj, values in zip(objects, copies, strict=True):
+                entry = frame.get(id(obj))
+                if entry is None:
+                    entry = frame[id(obj)] = Entry(obj)
+                keys = type(obj).__mapper__.attributes.keys()
+                entry.inserted = True
+                entry.values = {key: value for key, value in values.items() if key in keys}
+        self._made.clear()
+        return frame
 
     def forget_inserted(self, new: Mapping[Any, Iterable[Any]]) -> None:
         """Forget new objects, by class, whose rows were not made after all."""
-        frame = self._frames[-1]
+        frame = self._frame()
         for obj in (obj for objects in new.values() for obj in objects):
             if not frame[id(obj)].deleted:
                 del frame[id(obj)]
 
     def updated(self, obj: Any, original: dict[str, Any]) -> None:
         """Remember the original values of an object whose changes are about to be written."""
-        entry = self._entry(obj)
-        if entry.inserted:
-            return
-        for key, value in original.items():
-            entry.values.setdefault(key, value)
+        frame = self._frame() if self._made else self._frames[-1]
+        entry = frame.get(id(obj))
+        if entry is None:
+            entry = frame[id(obj)] = Entry(obj)
+        if not entry.inserted:
+            for key, value in original.items():
+                _ = entry.values.setdefault(key, value)
 
-    def deleted(self, obj: Any, original: dict[str, Any]) -> None:
-        """Remember an object whose row is about to be deleted."""
-        self.updated(obj, original)
-        self._entry(obj).deleted = True
+    def deleted(self, objects: Sequence[Any]) -> None:
+        """Remember objects whose rows are about to be deleted."""
+        frame = self._frame()
+        for obj in objects:
+            original = obj._state.original
+            if original or id(obj) not in frame:
+                self.updated(obj, original)
+            frame[id(obj)].deleted = True
 
     def linked(self, pairs: Iterable[Link]) -> None:
         """Remember link rows that are about to be made."""
@@ -75,20 +97,23 @@ class UndoLog:
 
     def deleted_objects(self) -> Iterable[Any]:
         """Give the objects whose rows the transaction deleted."""
-        return [entry.obj for frame in self._frames for entry in frame.values() if entry.deleted]
+        return [entry.obj for frame in self._frames for entry in frame.values() if entry.deleted]  # none is in _made
 
     def forget(self, obj: Any) -> None:
         """Forget an object that leaves the session: a rollback does not concern it."""
+        _ = self._frame()
         for frame in self._frames:
             _ = frame.pop(id(obj), None)
 
     def clear(self) -> None:
         """Forget everything: the transaction has ended."""
         self._frames = [{}]
+        self._made = []
         self._pairs = [{}]
 
     def push(self) -> None:
         """Begin a frame: a savepoint was set."""
+        _ = self._frame()
         self._frames.append({})
         self._pairs.append({})
 
@@ -96,7 +121,8 @@ class UndoLog:
         """End the newest frame without a way back: what it remembers belongs to the frame around it now."""
         pairs = self._pairs.pop()
         self._pairs[-1] = {**pairs, **self._pairs[-1]}
-        newest, around = self._frames.pop(), self._frames[-1]
+        newest, around = self._frame(), self._frames[-2]
+        _ = self._frames.pop()
         for key, entry in newest.items():
             known = around.get(key)
             if known is None:
@@ -108,7 +134,8 @@ class UndoLog:
 
     def restore_newest(self, unit: UnitOfWork) -> None:
         """Bring the objects of the newest frame back to what they were before it, and end it."""
-        entries, pairs = [*reversed(self._frames.pop().values())], self._pairs.pop()
+        entries, pairs = [*reversed(self._frame().values())], self._pairs.pop()
+        _ = self._frames.pop()
         owners = [_owners(unit, entry.obj) for entry in entries]
         for entry in entries:
             _restore(unit, entry)
@@ -124,16 +151,12 @@ class UndoLog:
 
     def restore(self, unit: UnitOfWork) -> None:
         """Bring the objects of all frames back to what they were before, newest frame first."""
+        if not any(self._frames) and not self._made and not any(self._pairs):
+            self.clear()
+            return
         while self._frames:
             self.restore_newest(unit)
-        self.push()
-
-    def _entry(self, obj: Any) -> Entry:
-        frame = self._frames[-1]
-        found = frame.get(id(obj))
-        if found is None:
-            found = frame[id(obj)] = Entry(obj)
-        return found
+        self.clear()
 
 
 def _owners(unit: UnitOfWork, obj: Any) -> list[tuple[RelationInfo, Any]]:

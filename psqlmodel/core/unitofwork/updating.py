@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.transaction import execute
 from psqlmodel.core.unitofwork import insertion, sql, versioning
-from psqlmodel.core.unitofwork.collect import dumped, dumped_column, outgoing, take_keys, value_of
+from psqlmodel.core.unitofwork.collect import dumped, dumped_column, outgoing, take_all_keys, values_of
 from psqlmodel.core.unitofwork.sending import send
 from psqlmodel.model.fields import Column
 from psqlmodel.model.mapper import Mapper
@@ -25,11 +25,10 @@ def update(workspace: Workspace, mapper: Mapper, columns: tuple[str, ...], objec
     Raises `StaleObjectError` where a row is not found, or has another version than its object.
     """
     relations = outgoing(mapper)
-    for obj in objects:
-        take_keys(obj, relations)
+    take_all_keys(objects, relations)
     objects = in_key_order(mapper, objects)
     changed = [mapper.attributes[key] for key in columns if mapper.version is None or key != mapper.version.key]
-    values = [[value_of(obj, str(column.key)) for obj in objects] for column in changed]
+    values = [values_of(objects, str(column.key)) for column in changed]
     yield from _write(workspace, mapper, changed, values, objects)
     _rekey(workspace, mapper, columns, objects)
 
@@ -127,10 +126,12 @@ def _read_versions(
 
 def in_key_order(mapper: Mapper, objects: Sequence[Any]) -> list[Any]:
     """Sort rows by key, so that two sessions lock the same rows in the same order."""
+    keys = mapper.stored_keys_of(objects)
     try:
-        return sorted(objects, key=mapper.stored_key_of)
+        order = sorted(range(len(keys)), key=keys.__getitem__)
     except TypeError:
         return list(objects)
+    return [objects[n] for n in order]
 
 
 def stored_key(mapper: Mapper, obj: Any, type_of: Any) -> list[Any]:
@@ -142,7 +143,7 @@ def stored_key(mapper: Mapper, obj: Any, type_of: Any) -> list[Any]:
 
 def key_arrays(mapper: Mapper, objects: Sequence[Any], type_of: Any) -> list[list[Any]]:
     """Return the primary keys of rows in the database: an array for each column."""
-    return _arrays(mapper, [mapper.stored_key_of(obj) for obj in objects], type_of)
+    return _arrays(mapper, mapper.stored_keys_of(objects), type_of)
 
 
 def _arrays(mapper: Mapper, keys: list[Any], type_of: Any) -> list[list[Any]]:

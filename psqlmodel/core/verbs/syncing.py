@@ -130,9 +130,7 @@ def _taken(workspace: Workspace, mapper: Mapper, given: list[Any], rows: Rows) -
     for _, (obj, kind) in sorted(found.items()):
         written.append(obj)
         lists[kind].append(obj)
-    for obj in gone:
-        if workspace.unit.contains(obj):
-            deletion.now_deleted(workspace, obj)
+    deletion.now_deleted(workspace, mapper, [obj for obj in gone if workspace.unit.contains(obj)])
     deletion.mark_cascaded(workspace, mapper, gone)
     return written
 

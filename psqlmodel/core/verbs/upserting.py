@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from psqlmodel.core.loading.access import identity_key
 from psqlmodel.core.transaction import fail, within
 from psqlmodel.core.unitofwork import sql, versioning
-from psqlmodel.core.unitofwork.collect import dumped_column, outgoing, row_keys, take_keys, value_of
+from psqlmodel.core.unitofwork.collect import dumped_column, outgoing, row_keys, take_all_keys, value_of
 from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.core.unitofwork.sending import send
 from psqlmodel.core.unitofwork.takeover import unique_keys
@@ -114,9 +114,7 @@ def prepare(workspace: Workspace, mapper: Mapper, objects: Sequence[Any]) -> Ste
         yield from flush(workspace)
     if workspace.catalog.missing([mapper]):
         yield from within(workspace, workspace.catalog.ensure([mapper]))
-    relations = outgoing(mapper)
-    for obj in objects:
-        take_keys(obj, relations)
+    take_all_keys(objects, outgoing(mapper))
 
 
 def ended_by_errors(workspace: Workspace, steps: Steps[T]) -> Steps[T]:

@@ -61,7 +61,7 @@ class Taking:
         key = self.key_of(row)
         known = unit.identity.get(mapper, key)
         if known is None:
-            unit.undo.inserted(given)
+            unit.undo.inserted([given])
             unit.identity.put(mapper, key, given)
             set_state(given, unit.clean(mapper))
             known = given
