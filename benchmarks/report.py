@@ -10,11 +10,10 @@ import statistics
 from collections.abc import Sequence
 
 from benchmarks import adapters
-from benchmarks.run import IMPORT, Cell, Results
+from benchmarks.run import EACH, IMPORT, Cell, Results
 from benchmarks.workloads import WORKLOADS
 
 _TITLES = {workload.key: workload.title for workload in WORKLOADS} | {IMPORT: "the import, in a fresh interpreter"}
-_EACH = {workload.key for workload in WORKLOADS if workload.each}
 KEYS = (*(workload.key for workload in WORKLOADS), IMPORT)
 _FIGURES = {"W11m": "bytes", "W11s": "mib"}  # what the workload is about, where it is not time
 
@@ -83,7 +82,7 @@ def _value(key: str, value: float | None) -> str:
         return "–"
     if key in _FIGURES:
         return f"{value:.0f} B" if _FIGURES[key] == "bytes" else f"{value:.1f} MiB"
-    if key in _EACH and value < 0.0005:
+    if key in EACH and value < 0.0005:
         return f"{value * 1e6:.2f} µs"
     return f"{value * 1e3:.2f} ms" if value < 0.1 else f"{value * 1e3:.0f} ms"
 

@@ -27,7 +27,7 @@ class PsqlmodelAsync(AsyncAdapter):
     missing = {"stream": "not in this version"}
 
     async def open(self) -> None:
-        self.engine = create_async_engine(self.dsn, max_pool_size=CONNECTIONS)
+        self.engine = create_async_engine(self.dsn, pool_size=CONNECTIONS)
 
     async def close(self) -> None:
         await self.engine.dispose()
