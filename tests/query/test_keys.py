@@ -275,9 +275,10 @@ def test_a_query_is_not_changed_by_what_follows() -> None:
 
 def test_a_value_that_waits_is_dumped_by_the_type_that_is_found() -> None:
     naive = datetime.datetime(2024, 1, 1)
-    for value, type_ in ((DAY, timestamptz), (naive, timestamp)):
+    known: Any
+    for value, known in ((DAY, timestamptz), (naive, timestamp)):
         query = Select(User.id).Where(User.born == value)
-        found = compile(query, lambda column, type_=type_: type_)
+        found = compile(query, lambda column, known=known: known)
         assert (found.args, found.columns_used) == ([value], ())
 
 
@@ -298,7 +299,8 @@ def test_a_class_answers_for_its_own_columns_only() -> None:
         more: Column[int]
 
     assert Base.id is Base.__mapper__.attributes["id"]
-    assert Base.mro()[0] is Base
+    named: Any = Base
+    assert named.mro()[0] is Base
     assert not hasattr(Base(), "no_such")
     assert "id" not in Base().__dict__
     assert type(Unmapped) is type(PSQLModel)
