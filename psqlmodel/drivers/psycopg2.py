@@ -27,7 +27,6 @@ from psycopg2 import extensions
 from psqlmodel.drivers import wire
 from psqlmodel.drivers.failure import make_error
 from psqlmodel.errors import DatabaseError, DataError, ProgrammingError, PSQLModelError
-from psqlmodel.gcpause import WORTH_A_PAUSE, paused
 from psqlmodel.query.lexing import first_word, tokens
 from psqlmodel.steps import NO_COLUMNS, Copy, Rows, Shape, Statement
 from psqlmodel.types import parse_array
@@ -170,10 +169,7 @@ class Connection:
             if plan.name:  # a prepared statement never changes its columns
                 plan.shape = shape
         count = cursor.rowcount
-        if count < WORTH_A_PAUSE:
-            return Rows(cursor.fetchall(), shape, count)
-        with paused():
-            data = cursor.fetchall()
+        data = cursor.fetchall()
         if len(data) > 1000:  # the cursor keeps the driver's buffer of the whole result until it is used again
             self._cursor = self._raw.cursor()
         return Rows(data, shape, count)

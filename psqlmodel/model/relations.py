@@ -88,11 +88,12 @@ class RelationInfo(RelationPath):
             return loaded
         back = self.back
         if back is not None and back.outgoing and back.key in back.mapper.relations:
-            key = tuple(obj.__dict__.get(column.key) for column in self.local)
+            name, columns = back.key, [column.key for column in self.remote]
+            key = [obj.__dict__.get(column.key) for column in self.local]
             for item in loaded:
                 values = item.__dict__
-                if back.key not in values and tuple(values.get(column.key) for column in self.remote) == key:
-                    values[back.key] = obj
+                if name not in values and list(map(values.get, columns)) == key:
+                    values[name] = obj
         return RelationList(self, obj, loaded)
 
     def from_identity(self, obj: PSQLModel) -> Any:
@@ -123,20 +124,18 @@ class RelationInfo(RelationPath):
             return UNSET
         return tuple(parts)
 
-    def attach(self, obj: PSQLModel, value: Any) -> None:
-        """Put what a query loaded into `obj`, where the program has not changed the relation meanwhile."""
-        values = obj.__dict__
-        original = obj._state.original if obj._state is not TRANSIENT else {}
-        if self.key in original:
-            return
-        if not self.many:
-            values[self.key] = value
-            return
-        current = values.get(self.key)
-        if current is None:
-            values[raw_name(self.key)] = value
-        else:
-            current.replace_loaded(value)
+    def attach(self, objects: list[Any], loaded: list[Any]) -> None:
+        """Put what a query loaded into each object, where the program has not changed the relation meanwhile."""
+        key, many = self.key, self.many
+        slot = raw_name(key) if many else key
+        for obj, value in zip(objects, loaded, strict=True):
+            if key in obj._state.original:
+                continue
+            own = obj.__dict__
+            if many and key in own:
+                own[key].replace_loaded(value)
+            else:
+                own[slot] = value
 
     def loaded(self, obj: PSQLModel) -> Any:
         """Return the value if it is loaded, else UNSET; sends nothing."""

@@ -74,20 +74,28 @@ def load(rows, state, known):
     objects = []
     append = objects.append
     get = known.get
+    met = {}
+    met_before = met.get
     for row in rows:
         if row[2] is None:
             append(None)
             continue
         key = row[2]
+        part = row[2:5]
+        before = met_before(key)
+        if before is not None and before[0] == part:
+            append(before[1])
+            continue
         reference = get(key)
         if reference is not None:
             o = reference()
             if o is not None:
                 refresh(o, row)
+                met[key] = part, o
                 append(o)
                 continue
         o = twin()
-        o.id, o.name, v4 = row[2:5]
+        o.id, o.name, v4 = part
         if v4 is None:
             o.data = None
         else:
@@ -95,6 +103,7 @@ def load(rows, state, known):
         o._state = state
         o.__class__ = cls
         known[key] = ref(o)
+        met[key] = part, o
         append(o)
     return objects
 """

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psqlmodel.core.loading import gcpause
+from psqlmodel import gcpause
 from psqlmodel.core.loading.reading import Loaded, load_rows
 from psqlmodel.core.workspace import Workspace
 from psqlmodel.model import Mapper, mapper_of
@@ -221,6 +221,29 @@ def test_a_pause_ends_with_an_error_and_leaves_a_disabled_collector_disabled() -
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_the_collector_is_relaxed_and_restored() -> None:
+    before = gc.get_threshold()
+    with gcpause.relaxed():
+        with gcpause.relaxed():
+            assert gc.get_threshold()[0] == gcpause.RELAXED
+        assert gc.get_threshold()[0] == gcpause.RELAXED
+        assert gc.isenabled()
+    assert gc.get_threshold() == before
+
+
+def test_what_a_program_makes_of_the_thresholds_stands() -> None:
+    before = gc.get_threshold()
+    try:
+        with gcpause.relaxed():
+            gc.set_threshold(123, 4, 5)
+        assert gc.get_threshold()[0] == 123
+        gc.set_threshold(0)  # another way to disable the collector
+        with gcpause.relaxed():
+            assert gc.get_threshold()[0] == 0
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_a_large_result_is_loaded_in_a_pause() -> None:

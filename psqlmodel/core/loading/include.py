@@ -10,16 +10,17 @@ filtered or limited shows a part of the relation: it is attached as it was asked
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from psqlmodel.core.loading.keys import KeyOf, Match, distinct_keys
+from psqlmodel.core.loading.keys import KeyOf, Match, distinct_keys, reader
 from psqlmodel.core.loading.reading import autoflush, fetch, load_output, prepared
 from psqlmodel.core.transaction import execute
 from psqlmodel.errors import QueryError
+from psqlmodel.gcpause import pause_for
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.path import RelationPath
 from psqlmodel.model.relations import RelationInfo
-from psqlmodel.model.state import UNSET
 from psqlmodel.query.expression import Expression, Ordering
 from psqlmodel.query.nodes import (
     INHERITED,
@@ -40,7 +41,9 @@ def include(workspace: Workspace, mapper: Mapper, objects: Iterable[Any], paths:
     more than one, leads to.
     """
     merged = merged_paths(mapper, paths)
-    parents = list({id(obj): obj for obj in objects if obj is not None}.values())
+    parents = [obj for obj in objects if obj is not None]
+    if len(set(map(id, parents))) < len(parents):
+        parents = list({id(obj): obj for obj in parents}.values())
     if not parents:
         return
     for path in merged:
@@ -133,34 +136,32 @@ def _load_targets(workspace: Workspace, path: RelationPath, parents: list[Any]) 
     """
     relation = path.relation
     match = Match(relation.local, relation.remote)
-    known = _known_targets(workspace, path, match, parents)
-    keys = distinct_keys([parent for parent in parents if id(parent) not in known], relation.local)
-    found: dict[Any, Any] = {}
-    if keys:
-        query = _filtered(Select(relation.target.cls), path).Where(match.condition(keys))
+    keys = list(map(reader(relation.local), parents))
+    targets = _known_targets(workspace, path, match, keys)
+    wanted = [key for key in dict.fromkeys(keys) if key not in targets]
+    if wanted:
+        query = _filtered(Select(relation.target.cls), path).Where(match.condition(wanted))
         compiled, rows = yield from fetch(workspace, query, purpose="load")
-        found = {match.right(target): target for target in load_output(workspace, compiled.outputs[0], rows)}
-    for parent in parents:
-        key = id(parent)
-        if key not in known:
-            known[key] = found.get(match.left(parent))
-        relation.attach(parent, known[key])
-    return [target for target in known.values() if target is not None]
+        found = load_output(workspace, compiled.outputs[0], rows, optional=False)
+        by_key = dict(zip(map(match.right, found), found, strict=True))
+        targets.update([(key, by_key.get(match.comparable(key))) for key in wanted])
+    relation.attach(parents, [targets[key] for key in keys])
+    return [target for target in targets.values() if target is not None]
 
 
-def _known_targets(workspace: Workspace, path: RelationPath, match: Match, parents: list[Any]) -> dict[int, Any]:
-    """Return the targets that need no row, by the id of the parent."""
+def _known_targets(workspace: Workspace, path: RelationPath, match: Match, keys: list[Any]) -> dict[Any, Any]:
+    """Return the targets that need no row, by key; a key that is NULL, or has a part that is, leads to None."""
     relation = path.relation
-    known: dict[int, Any] = {}
+    single = len(relation.local) == 1
     lookup = relation.to_primary_key and not path.partial and not match.respelled
-    for parent in parents:
-        key = relation.key_from(parent)
-        if key is None:
-            known[id(parent)] = None
-        elif lookup and key is not UNSET:
+    known: dict[Any, Any] = {}
+    for key in dict.fromkeys(keys):
+        if key is None or not (single or None not in key):
+            known[key] = None
+        elif lookup:
             target = workspace.identity.get(relation.target, key)
             if target is not None:
-                known[id(parent)] = target
+                known[key] = target
     return known
 
 
@@ -174,10 +175,8 @@ def _children(workspace: Workspace, path: RelationPath, match: Match, keys: list
         lambda query: _filtered(query, path).Where(match.condition(keys)),
         relation.remote,
     )
-    groups: dict[Any, list[Any]] = {}
-    for child in children:
-        groups.setdefault(match.right(child), []).append(child)
-    return groups
+    with pause_for(len(children)):
+        return _grouped(map(match.right, children), children)
 
 
 def _through(workspace: Workspace, path: RelationPath, match: Match, keys: list[Any]) -> Steps[dict[Any, list[Any]]]:
@@ -192,19 +191,34 @@ def _through(workspace: Workspace, path: RelationPath, match: Match, keys: list[
         lambda query: _filtered(query.Join(link, joined), path).Where(match.condition(keys)),
         ours,
     )
-    groups: dict[Any, dict[int, Any]] = {}
-    for key, target in zip(links[0] if len(links) == 1 else zip(*links, strict=True), targets, strict=True):
-        groups.setdefault(match.comparable(key), {})[id(target)] = target
-    return {key: list(group.values()) for key, group in groups.items()}
+    held: Iterable[Any] = links[0] if len(links) == 1 else zip(*links, strict=True)
+    with pause_for(len(targets)):
+        groups = _grouped(map(match.comparable, held) if match.respelled else held, targets)
+    for key, group in groups.items():
+        if len(set(map(id, group))) < len(group):  # the link table may say it twice
+            groups[key] = list({id(target): target for target in group}.values())
+    return groups
+
+
+def _grouped(keys: Iterable[Any], objects: list[Any]) -> dict[Any, list[Any]]:
+    groups: dict[Any, list[Any]] = {}
+    get = groups.get
+    for key, obj in zip(keys, objects, strict=True):
+        group = get(key)
+        if group is None:  # not `setdefault`, which makes a list for each object: half of the time
+            groups[key] = [obj]
+        else:
+            group.append(obj)
+    return groups
 
 
 def _attach(relation: RelationInfo, parents: list[Any], key_of: KeyOf, groups: dict[Any, list[Any]]) -> list[Any]:
-    found: list[Any] = []
-    for parent in parents:
-        group = groups.get(key_of(parent), [])
-        found += group
-        relation.attach(parent, group if relation.many else group[0] if group else None)
-    return found
+    found = list(map(groups.get, map(key_of, parents)))
+    if relation.many:
+        relation.attach(parents, [[] if group is None else group for group in found])
+    else:
+        relation.attach(parents, [None if group is None else group[0] for group in found])
+    return list(chain.from_iterable(filter(None, found)))
 
 
 # --- the query of a relation --------------------------------------------------------------------------------
@@ -244,7 +258,7 @@ def _sorted(
         compiled = yield from prepared(workspace, query)
         yield from autoflush(workspace, compiled.tables)
         rows = yield from execute(workspace, _cut(compiled.text, compiled.args, path))
-    return [load_output(workspace, output, rows) for output in compiled.outputs[: len(items)]]
+    return [load_output(workspace, output, rows, optional=False) for output in compiled.outputs[: len(items)]]
 
 
 def _cut(text: str, args: list[Any], path: RelationPath) -> Statement:

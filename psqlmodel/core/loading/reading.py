@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from psqlmodel.core.loading.gcpause import paused
 from psqlmodel.core.row import row_class
 from psqlmodel.core.transaction import execute, within
 from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.errors import InvalidValueError
+from psqlmodel.gcpause import WORTH_A_PAUSE, paused
 from psqlmodel.model.codegen import Load, entity_loader
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.query.compiler import Compiled, compile
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from psqlmodel.model.fields import Column
 
 T = TypeVar("T")
-
-# Below this the collector has hardly a reason to run, and the pause costs as much as it saves.
-_WORTH_A_PAUSE = 500
 
 
 class Loaded(Generic[T]):
@@ -100,10 +97,13 @@ def load_rows(workspace: Workspace, compiled: Compiled, rows: Rows) -> Loaded[An
     return Loaded(list(map(make, zip(*values, strict=True))), rows.count)
 
 
-def load_output(workspace: Workspace, output: Output, rows: Rows) -> list[Any]:
-    """Return what one output of the query is in each row; an object that an outer join left out is None."""
+def load_output(workspace: Workspace, output: Output, rows: Rows, *, optional: bool = True) -> list[Any]:
+    """Return what one output of the query is in each row; an object that an outer join left out is None.
+
+    `optional`: there may be an outer join.
+    """
     if isinstance(output, EntityOutput):
-        return load_entity(workspace, output, rows, optional=True)
+        return load_entity(workspace, output, rows, optional=optional)
     index, convert = output.index, _conversion(output, rows.shape)
     if convert is None:
         return [row[index] for row in rows.data]
@@ -138,18 +138,17 @@ def _objects(workspace: Workspace, mapper: Mapper, load: Load, data: Sequence[An
     if not mapper.primary_key:
         return _load(load, data, workspace.unit.clean(mapper), {})
     known = workspace.identity.of(mapper)
-    if len(data) > 1 and mapper.relations:
-        batch = workspace.unit.batch(mapper)
-        objects = _load(load, data, batch, known)
-        batch.bring(objects)
-    else:
-        objects = _load(load, data, workspace.unit.clean(mapper), known)
-    workspace.identity.sweep_if_due(mapper)
+    workspace.identity.sweep_if_due(mapper, len(data))
+    if len(data) < 2 or not mapper.relations:
+        return _load(load, data, workspace.unit.clean(mapper), known)
+    batch = workspace.unit.batch(mapper)
+    objects = _load(load, data, batch, known)
+    batch.bring(objects)
     return objects
 
 
 def _load(load: Load, data: Sequence[Any], state: Any, known: dict[Any, Any]) -> list[Any]:
-    if len(data) < _WORTH_A_PAUSE:
+    if len(data) < WORTH_A_PAUSE:
         return load(data, state, known)
     with paused():
         return load(data, state, known)
