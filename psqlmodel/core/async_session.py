@@ -63,6 +63,7 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
 
     async def _run(self, steps: Steps[T]) -> T:
         self._guard.enter()
+        self._guard.stay()
         try:
             return await run_async(steps, self._channel)
         finally:
@@ -71,6 +72,7 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
     async def _end(self, steps: Steps[None], error: BaseException | None = None) -> None:
         if self._seized(error):
             return
+        self._guard.stay()
         try:
             await run_async(steps, self._channel)
         finally:

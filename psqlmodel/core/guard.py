@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import CodeType
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psqlmodel.errors import ConcurrentUseError, SessionClosedError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _OWN = __name__.partition(".")[0]
 
 
+Site: TypeAlias = tuple[CodeType, int]  # and the line
 User: TypeAlias = tuple[int, "asyncio.Task[Any] | None"]
 
 
@@ -32,7 +33,8 @@ class Guard:
         self.kind = kind
         self.closed = False
         self._lock = threading.Lock()
-        self._held: tuple[CodeType, int] | None = None
+        # Of the use. Its place is only looked for when it is told: that would be half of an `add`.
+        self._held: FrameType | Site | None = None
         self._user: User | None = None
         self._depth = 0
 
@@ -44,7 +46,7 @@ class Guard:
         if self.closed:
             self.check_open()
         if self._lock.acquire(blocking=False):
-            self._held = _site()
+            self._held = sys._getframe(1)
         else:
             self._enter_again()
 
@@ -59,7 +61,7 @@ class Guard:
         Raises `ConcurrentUseError` while it is in use.
         """
         if self._lock.acquire(blocking=False):
-            self._held = _site()
+            self._held = sys._getframe(1)
         else:
             self._enter_again()
 
@@ -67,10 +69,15 @@ class Guard:
         """Begin a use within one, which only its own thread or task may do while handlers are called."""
         if self._user is None or self._user != _user():
             raise ConcurrentUseError(
-                f"two threads or tasks use one {self.kind} at the same time: at {_spelled(_site())} while "
+                f"two threads or tasks use one {self.kind} at the same time: at {_spelled(sys._getframe(2))} while "
                 f"{_spelled(self._held)} goes on; give each its own, or use parallel_exec"
             )
         self._depth += 1
+
+    def stay(self) -> None:
+        """Note the place of a use that is about to await: from a frame that waits, nothing leads to its callers."""
+        if not self._depth:
+            self._held = _site(sys._getframe(1))
 
     def leave(self) -> None:
         """End the use."""
@@ -102,13 +109,15 @@ def _user() -> User:
         return threading.get_ident(), None
 
 
-def _site() -> tuple[CodeType, int]:
-    """Return the place in the program that called the library."""
-    frame = sys._getframe(2)
+def _site(frame: FrameType) -> Site:
+    """Return the place in the program that called the library, in whose code `frame` is."""
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _OWN:
         frame = frame.f_back
     return frame.f_code, frame.f_lineno
 
 
-def _spelled(site: tuple[CodeType, int] | None) -> str:
-    return "another place" if site is None else f"{site[0].co_filename}:{site[1]} in {site[0].co_qualname}"
+def _spelled(held: FrameType | Site | None) -> str:
+    if held is None:
+        return "another place"
+    code, line = _site(held) if isinstance(held, FrameType) else held
+    return f"{code.co_filename}:{line} in {code.co_qualname}"

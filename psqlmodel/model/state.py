@@ -129,12 +129,19 @@ class State:
 
     __slots__ = ("batch", "mapper", "original", "status", "unit")
 
-    def __init__(self, unit: Unit | None, mapper: Mapper, status: str, batch: Batch | None = None) -> None:
+    def __init__(
+        self,
+        unit: Unit | None,
+        mapper: Mapper,
+        status: str,
+        batch: Batch | None = None,
+        original: dict[str, Any] | None = None,
+    ) -> None:
         self.unit = unit
         self.mapper = mapper
         self.status = status
         self.batch = batch
-        self.original: dict[str, Any] = {}
+        self.original: dict[str, Any] = {} if original is None else original
 
     def write(self, obj: PSQLModel, key: str, value: Any) -> None:
         """Write an attribute, and remember what it was."""

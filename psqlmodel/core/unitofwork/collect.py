@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.errors import InvalidValueError, MissingPrimaryKeyError, ObjectStateError
@@ -312,12 +313,16 @@ def value_of(obj: Any, key: str) -> Any:
     return values[key] if key in values else getattr(obj, key, None)
 
 
-def values_of(objects: Sequence[Any], key: str) -> list[Any]:
-    """Return the value of a column of each object, raw ones handed out."""
-    try:
-        return [obj.__dict__[key] for obj in objects]
-    except KeyError:
-        return [value_of(obj, key) for obj in objects]
+def values_of(objects: Sequence[Any], columns: Iterable[Column[Any]]) -> list[list[Any]]:
+    """Return for each column its values in all objects, raw ones handed out."""
+    held = [obj.__dict__ for obj in objects]
+    found: list[list[Any]] = []
+    for column in columns:
+        try:
+            found.append(list(map(itemgetter(column.key), held)))
+        except KeyError:
+            found.append([value_of(obj, str(column.key)) for obj in objects])
+    return found
 
 
 def dumped_column(mapper: Mapper, column: Column[Any], type_: PgType[Any], values: list[Any]) -> list[Any]:

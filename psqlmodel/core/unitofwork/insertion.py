@@ -159,7 +159,7 @@ def _insert_group(workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], g
     else:
         yield from _insert_many(workspace, mapper, keys, group, made or [])
     if mapper.primary_key:
-        workspace.identity.of(mapper).update(zip(map(mapper.key_of, group), map(ref, group), strict=True))
+        workspace.identity.of(mapper).update(zip(mapper.keys_of(group), map(ref, group), strict=True))
         workspace.identity.sweep_if_due(mapper)
 
 
@@ -203,7 +203,8 @@ def _insert_many(
         [quote(column.name) for column in others],
         key_names,
     )
-    arrays: list[Any] = [dumped_column(mapper, c, type_of(c), values_of(group, str(c.key))) for c in columns]
+    pairs = zip(columns, values_of(group, columns), strict=True)
+    arrays: list[Any] = [dumped_column(mapper, column, type_of(column), values) for column, values in pairs]
     args = arrays or [len(group)]
     rows = yield from send(workspace, mapper, group, Statement(text, args, purpose="flush"))
     back = [*open_keys, *others]

@@ -22,11 +22,11 @@ class Entry:
 
     __slots__ = ("deleted", "inserted", "obj", "values")
 
-    def __init__(self, obj: Any) -> None:
+    def __init__(self, obj: Any, values: dict[str, Any]) -> None:
         self.obj = obj
         self.inserted = False
         self.deleted = False
-        self.values: dict[str, Any] = {}
+        self.values = values
 
 
 class UndoLog:
@@ -51,11 +51,11 @@ class UndoLog:
         for objects, copies in self._made:
             for obj, values in zip(objects, copies, strict=True):
                 entry = frame.get(id(obj))
-                if entry is None:
-                    entry = frame[id(obj)] = Entry(obj)
                 keys = type(obj).__mapper__.attributes.keys()
-                entry.inserted = True
-                entry.values = {key: value for key, value in values.items() if key in keys}
+                before = {key: value for key, value in values.items() if key in keys}
+                if entry is None:
+                    entry = frame[id(obj)] = Entry(obj, before)
+                entry.inserted, entry.values = True, before
         self._made.clear()
         return frame
 
@@ -71,10 +71,9 @@ class UndoLog:
         frame = self._frame() if self._made else self._frames[-1]
         entry = frame.get(id(obj))
         if entry is None:
-            entry = frame[id(obj)] = Entry(obj)
-        if not entry.inserted:
-            for key, value in original.items():
-                _ = entry.values.setdefault(key, value)
+            frame[id(obj)] = Entry(obj, original.copy())
+        elif not entry.inserted and original.keys() - entry.values.keys():
+            entry.values = {**original, **entry.values}
 
     def deleted(self, objects: Sequence[Any]) -> None:
         """Remember objects whose rows are about to be deleted."""

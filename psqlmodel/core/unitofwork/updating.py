@@ -28,8 +28,7 @@ def update(workspace: Workspace, mapper: Mapper, columns: tuple[str, ...], objec
     take_all_keys(objects, relations)
     objects = in_key_order(mapper, objects)
     changed = [mapper.attributes[key] for key in columns if mapper.version is None or key != mapper.version.key]
-    values = [values_of(objects, str(column.key)) for column in changed]
-    yield from _write(workspace, mapper, changed, values, objects)
+    yield from _write(workspace, mapper, changed, values_of(objects, changed), objects)
     _rekey(workspace, mapper, columns, objects)
 
 
