@@ -62,8 +62,7 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
                     await result
 
     async def _run(self, steps: Steps[T]) -> T:
-        self._guard.enter()
-        self._guard.stay()
+        self._guard.enter_to_wait()
         try:
             return await run_async(steps, self._channel)
         finally:

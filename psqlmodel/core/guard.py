@@ -50,6 +50,15 @@ class Guard:
         else:
             self._enter_again()
 
+    def enter_to_wait(self) -> None:
+        """Begin a use that awaits, as `enter` does; its place is noted now: no frame that waits knows its callers."""
+        if self.closed:
+            self.check_open()
+        if self._lock.acquire(blocking=False):
+            self._held = _site(sys._getframe(1))
+        else:
+            self._enter_again()
+
     def check_open(self) -> None:
         """Raise `SessionClosedError` after the session was closed."""
         if self.closed:
@@ -75,7 +84,7 @@ class Guard:
         self._depth += 1
 
     def stay(self) -> None:
-        """Note the place of a use that is about to await: from a frame that waits, nothing leads to its callers."""
+        """Note the place of a use that is about to await."""
         if not self._depth:
             self._held = _site(sys._getframe(1))
 
