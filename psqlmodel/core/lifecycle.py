@@ -67,7 +67,12 @@ def _commit(workspace: Workspace) -> Steps[None]:
 
 
 def _flush_and_commit(workspace: Workspace) -> Steps[None]:
-    yield from _flush_all(workspace)
+    ending = workspace.transaction
+    ending.closing = not (ending.resolve_commit or workspace.events.of("after_flush"))
+    try:
+        yield from _flush_all(workspace)
+    finally:
+        ending.closing = False
     transaction.check(workspace)  # a handler may have swallowed an error that ended it
     yield from transaction.commit(workspace)
 

@@ -1,9 +1,10 @@
 """Transactions: when they begin, how they end, and what an error does to them. Steps; no driver, no clock.
 
-BEGIN rides on the first statement that is no mere read (see `alone.py`). State moves before the `yield` that moves the server: "begun" is recorded first,
-so that a cancelled BEGIN is rolled back rather than leaked. After an error the transaction is over at once: the pool
-rolls back what is open on a connection that it takes back, and the objects are restored. If earlier work of the same
-transaction is lost by that, the session refuses to go on until `rollback()` says that the program knows.
+BEGIN rides on the first statement that is no mere read (see `alone.py`). State moves before the `yield` that moves the
+server: "begun" is recorded first, so that a cancelled BEGIN is rolled back rather than leaked. After an error the
+transaction is over at once: the pool rolls back what is open on a connection that it takes back, and the objects are
+restored. If earlier work of the same transaction is lost by that, the session refuses to go on until `rollback()` says
+that the program knows.
 """
 
 from __future__ import annotations
@@ -50,16 +51,20 @@ class Savepoint:
 class Transaction:
     """Where the transaction of a session stands.
 
-    `begun`: the server has it, or may have it. `used`: there were reads before that. `worked`: something was done, since it began or since the innermost
-    of its `savepoints` was set, that an error would lose. `locked`: it holds locks that the program asked for.
-    `failure`: the error that ended it, until `rollback()`. `beginning` says how it starts. `resolve_commit`: the
-    outcome of a COMMIT whose answer was lost is found out, at the price of one more statement before COMMIT.
-    `commits` counts the transactions that were committed, `sent` the requests that were sent in any.
+    `begun`: the server has it, or may have it. `used`: there were reads before that. `closing`: COMMIT follows the
+    flush at hand; `alone`: its one statement is the whole transaction, without BEGIN and COMMIT. `worked`: something
+    was done, since it began or since the innermost of its `savepoints` was set, that an error would lose. `locked`:
+    it holds locks that the program asked for. `failure`: the error that ended it, until `rollback()`. `beginning`
+    says how it starts. `resolve_commit`: the outcome of a COMMIT whose answer was lost is found out, at the price of
+    one more statement before COMMIT. `commits` counts the transactions that were committed, `sent` the requests that
+    were sent in any.
     """
 
     __slots__ = (
+        "alone",
         "beginning",
         "begun",
+        "closing",
         "commits",
         "failure",
         "locked",
@@ -76,6 +81,8 @@ class Transaction:
         self.commits = 0
         self.sent = 0
         self.begun = False
+        self.alone = False
+        self.closing = False
         self.used = False
         self.worked = False
         self.locked = False
@@ -85,6 +92,8 @@ class Transaction:
     def end(self) -> None:
         """Forget the transaction: the next statement begins another."""
         self.begun = False
+        self.alone = False
+        self.closing = False
         self.used = False
         self.worked = False
         self.locked = False
@@ -112,21 +121,34 @@ def execute(
         if not transaction.begun:
             transaction.begun = True
             settings = transaction.beginning.statement()
-            if settings is None:
-                request.prelude = transaction.beginning.text
-            else:
+            if settings is not None:
                 settings.prelude = transaction.beginning.text
                 _ = yield settings
+            elif not transaction.alone:
+                request.prelude = transaction.beginning.text
         return (yield request)
     except GeneratorExit:
         raise
     except BaseException as error:
+        if transaction.alone and isinstance(error, ConnectionLost):
+            yield from _lost_alone(workspace, error)
         if explain is not None and isinstance(error, DatabaseError):
             explain(error)
         if request.purpose != "flush" and workspace.unit.pending():
             transaction.worked = True  # what is pending is undone too, though nobody asked for it to be written
         yield from fail(workspace, error)
         raise
+
+
+def _lost_alone(workspace: Workspace, error: ConnectionLost) -> Steps[None]:
+    """Raise for a statement that was the whole transaction and whose answer was lost."""
+    ours = CommitOutcomeUnknown(
+        "the connection was lost during the statement that was the whole transaction: it may have been committed or "
+        "not; look in the database before running it again, or let engine.run(…) find out"
+    )
+    yield Release(discard=True)
+    yield from fail(workspace, ours)
+    raise ours from error
 
 
 def _read_alone(request: Statement | Copy) -> Steps[Rows]:
@@ -175,7 +197,7 @@ def commit(workspace: Workspace) -> Steps[None]:
     """
     transaction = workspace.transaction
     used = transaction.used or transaction.begun
-    if transaction.begun:
+    if transaction.begun and not transaction.alone:
         yield from _commit(workspace)
     if used:
         transaction.commits += 1

@@ -7,6 +7,7 @@ methods are awaited (`Awaited`). What the two sessions do differently is tested 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -40,17 +41,19 @@ class Statements(list[StatementEvent]):
 
     @property
     def verbs(self) -> list[str]:
-        """The first word of each statement of a flush; of one that begins with WITH, what it does."""
-        return [_verb(text) for text in self.of("flush")]
+        """What the statements of a flush do, in words: INSERT, UPDATE, DELETE; one statement may do several."""
+        return [verb for text in self.of("flush") for verb in _verbs(text)]
 
     def clear(self) -> None:
         super().clear()
         self.catalog.clear()
 
 
-def _verb(text: str) -> str:
+def _verbs(text: str) -> list[str]:
     first = text.split()[0]
-    return "INSERT" if first == "WITH" and "INSERT INTO" in text else first
+    if " o1 AS (" in text:  # several operations together
+        return re.findall(r"\((INSERT|UPDATE) ", text)
+    return ["INSERT" if first == "WITH" and "INSERT INTO" in text else first]
 
 
 class Both:

@@ -364,6 +364,7 @@ async def test_what_can_not_be_known(both: Both, saboteur: Saboteur, cut: str) -
     """A session that does not resolve its commits sends no statement for it, and says so."""
     async with both.session() as session:
         session.add(Tag(name="a"))
+        await session.flush()
         saboteur.cuts = [cut]
         with pytest.raises(CommitOutcomeUnknown, match="may have been committed or not") as caught:
             await session.commit()

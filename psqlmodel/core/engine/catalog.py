@@ -31,16 +31,20 @@ WITH RECURSIVE columns AS (
            CASE WHEN a.attidentity <> '' THEN 'nextval('
                      || quote_literal(pg_catalog.pg_get_serial_sequence(r.name, a.attname)) || '::regclass)'
                 WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(e.adbin, e.adrelid) END AS maker,
-           c.relkind = 'r' AS ordinary
+           c.relkind = 'r' AS ordinary,
+           c.relkind = 'r' AND NOT c.relrowsecurity AND NOT c.relhasrules AND NOT EXISTS (
+               SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal
+           ) AS plain
     FROM unnest($1::text[]) WITH ORDINALITY AS r (name, number)
     JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(r.name)
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
     LEFT JOIN pg_catalog.pg_attrdef e ON e.adrelid = a.attrelid AND e.adnum = a.attnum
     WHERE a.attnum > 0 AND NOT a.attisdropped
 ), wanted AS (SELECT DISTINCT c.atttypid AS oid FROM columns c), types AS ({TYPES_UNDER_WANTED})
-SELECT 0::int8, {TYPE_FIELDS}, NULL::text, false, true FROM types t
+SELECT 0::int8, {TYPE_FIELDS}, NULL::text, false, true, true FROM types t
 UNION ALL
-SELECT c.number, c.atttypid, c.attname::text, NULL, NULL, NULL, NULL, NULL, NULL, c.maker, c.generated, c.ordinary
+SELECT c.number, c.atttypid, c.attname::text, NULL, NULL, NULL, NULL, NULL, NULL, c.maker, c.generated, c.ordinary,
+       c.plain
 FROM columns c
 """  # noqa: S608 (constants)
 
@@ -48,16 +52,18 @@ FROM columns c
 class _Table:
     """One table: types by column name, the SQL that makes a column's default, the generated columns.
 
-    `ordinary`: it holds its rows itself, unlike a partitioned table or a view.
+    `ordinary`: it holds its rows itself, unlike a partitioned table or a view. `plain`: and nobody put triggers, rules
+    or row security on it.
     """
 
-    __slots__ = ("generated", "makers", "ordinary", "types")
+    __slots__ = ("generated", "makers", "ordinary", "plain", "types")
 
     def __init__(self) -> None:
         self.types: dict[str, PgType[Any]] = {}
         self.makers: dict[str, str] = {}
         self.generated: set[str] = set()
         self.ordinary = True
+        self.plain = False
 
 
 class _Known:
@@ -66,9 +72,10 @@ class _Known:
     So needs no lock: what was read before an invalidation lands in the old one and is gone with it.
     """
 
-    __slots__ = ("tables", "types")
+    __slots__ = ("derived", "tables", "types")
 
     def __init__(self) -> None:
+        self.derived: dict[Any, Any] = {}
         self.tables: dict[Key, _Table] = {}
         self.types: dict[tuple[Key, str | None, PgType[Any]], PgType[Any]] = {}
 
@@ -141,6 +148,15 @@ class Catalog:
         """
         return self._known.tables.get(_key(table), _UNKNOWN).ordinary
 
+    def is_plain(self, table: Mapper | TableSource) -> bool:
+        """Tell whether writing to a table is known to do nothing but write: no triggers, rules or row security."""
+        return self._known.tables.get(_key(table), _UNKNOWN).plain
+
+    @property
+    def derived(self) -> dict[Any, Any]:
+        """What others derive from the catalog and keep until it is read anew: texts by their shape."""
+        return self._known.derived
+
     def invalidate(self) -> None:
         """Forget everything, because tables may have changed: it is read again when it is needed."""
         self._known = _Known()
@@ -165,7 +181,7 @@ def _by_table(keys: Sequence[Key], rows: Sequence[Sequence[Any]]) -> dict[Key, _
     types = types_from(row[1:9] for row in rows if row[0] == 0)
     made: dict[int, PgType[Any]] = {}
     found: dict[Key, _Table] = {}
-    for number, oid, name, *_, maker, generated, ordinary in rows:
+    for number, oid, name, *_, maker, generated, ordinary, plain in rows:
         if number == 0:
             continue
         if oid not in made:
@@ -173,6 +189,7 @@ def _by_table(keys: Sequence[Key], rows: Sequence[Sequence[Any]]) -> dict[Key, _
         table = found.setdefault(keys[int(number) - 1], _Table())
         table.types[name] = made[oid]
         table.ordinary = ordinary
+        table.plain = plain
         if maker is not None:
             table.makers[name] = maker
         if generated:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.events import notify_of_flush, refuse_within_flush
 from psqlmodel.core.transaction import fail, within
-from psqlmodel.core.unitofwork import deletion, insertion, links, updating
+from psqlmodel.core.unitofwork import deletion, insertion, links, together, updating
 from psqlmodel.core.unitofwork.collect import Changes, collect, remembered, validate
 from psqlmodel.core.unitofwork.grouping import regroup
 from psqlmodel.core.unitofwork.ordering import parents_first
@@ -60,6 +60,11 @@ def flush(workspace: Workspace) -> Steps[None]:
 def _write(workspace: Workspace, changes: Changes) -> Steps[None]:
     order = parents_first(changes.mappers)
     takeovers = find_takeovers(changes)
+    parts = together.parts_of(workspace, changes, order, takeovers)
+    if parts is not None:
+        yield from together.write(workspace, parts, changes)
+        workspace.transaction.worked = True
+        return
     yield from links.unlink(workspace, changes.unlinked)
     if takeovers.deletes_first:
         yield from _delete(workspace, changes)

@@ -97,7 +97,7 @@ def update_many(
     arrays = ", ".join(f"${n}::{type_.transport}[]" for n, (_, type_) in enumerate(parts, 1))
     fields = ", ".join(f"c{n}" for n in range(1, len(parts) + 1))
     sets = ", ".join([*(f"{name} = d.c{n}{type_.cast}" for n, (name, type_) in enumerate(columns, 1)), *made])
-    where = _keys_equal(keys, len(columns) + 1)
+    where = keys_equal(keys, len(columns) + 1)
     back = f" RETURNING d.ord, {', '.join(f't.{name}' for name in returning)}" if returning else ""
     return (
         f"UPDATE {table} AS t SET {sets} FROM unnest({arrays}) WITH ORDINALITY AS d({fields}, ord) WHERE {where}{back}"
@@ -110,24 +110,24 @@ def delete(table: str, keys: Sequence[TypedColumn], first: int = 1) -> str:
         name, type_ = keys[0]
         cast = f"{type_.cast}[]" if type_.cast else ""
         return f"DELETE FROM {table} WHERE {name} = ANY(${first}::{type_.transport}[]{cast})"
-    return f"DELETE FROM {table} AS t USING {_unnest(keys, first)} WHERE {_keys_equal(keys, 1)}"
+    return f"DELETE FROM {table} AS t USING {unnest(keys, first)} WHERE {keys_equal(keys, 1)}"
 
 
 def delete_guarded(table: str, keys: Sequence[TypedColumn], first: int = 1) -> str:
     """Return the DELETE of many rows, the version among their keys; the result has the ordinals of those found."""
-    return f"DELETE FROM {table} AS t USING {_unnest(keys, first)} WHERE {_keys_equal(keys, 1)} RETURNING d.ord"
+    return f"DELETE FROM {table} AS t USING {unnest(keys, first)} WHERE {keys_equal(keys, 1)} RETURNING d.ord"
 
 
 def lock(table: str, keys: Sequence[TypedColumn]) -> str:
     """Return the query that locks rows and gives the ordinals (from 1) of those found: an array per key column."""
     return (
-        f"SELECT d.ord FROM {_unnest(keys)} JOIN {table} AS t ON {_keys_equal(keys, 1)} ORDER BY d.ord FOR UPDATE OF t"
+        f"SELECT d.ord FROM {unnest(keys)} JOIN {table} AS t ON {keys_equal(keys, 1)} ORDER BY d.ord FOR UPDATE OF t"
     )
 
 
 def versions(table: str, keys: Sequence[TypedColumn], version: str) -> str:
     """Return the query for the ordinals (from 1) and versions of rows: an array per key column."""
-    return f"SELECT d.ord, t.{version} FROM {_unnest(keys)} JOIN {table} AS t ON {_keys_equal(keys, 1)}"
+    return f"SELECT d.ord, t.{version} FROM {unnest(keys)} JOIN {table} AS t ON {keys_equal(keys, 1)}"
 
 
 def delete_together(parts: Sequence[tuple[str, Sequence[TypedColumn]]]) -> str:
@@ -148,18 +148,19 @@ def delete_together(parts: Sequence[tuple[str, Sequence[TypedColumn]]]) -> str:
 def missing_rows(table: str, keys: Sequence[TypedColumn]) -> str:
     """Return the query for the ordinals (from 1) of the keys that have no row: an array per key column."""
     return (
-        f"SELECT d.ord FROM {_unnest(keys)} WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {_keys_equal(keys, 1)})"
+        f"SELECT d.ord FROM {unnest(keys)} WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {keys_equal(keys, 1)})"
     )
 
 
-def _unnest(columns: Sequence[TypedColumn], first: int = 1) -> str:
+def unnest(columns: Sequence[TypedColumn], first: int = 1) -> str:
+    """Return the rows `d` of columns c1, c2, … and `ord` (from 1): an array per column, from parameter `first`."""
     arrays = ", ".join(f"${n}::{type_.transport}[]" for n, (_, type_) in enumerate(columns, first))
     fields = ", ".join(f"c{n}" for n in range(1, len(columns) + 1))
     return f"unnest({arrays}) WITH ORDINALITY AS d({fields}, ord)"
 
 
 def _source(columns: Sequence[TypedColumn]) -> str:
-    return _unnest(columns) if columns else "generate_series(1, $1::int8) AS d(ord)"
+    return unnest(columns) if columns else "generate_series(1, $1::int8) AS d(ord)"
 
 
 def _values(columns: Sequence[TypedColumn]) -> str:
@@ -170,7 +171,8 @@ def _aliased(columns: Sequence[TypedColumn]) -> list[str]:
     return [f"d.c{n}{type_.cast} AS {name}" for n, (name, type_) in enumerate(columns, 1)]
 
 
-def _keys_equal(keys: Sequence[TypedColumn], first: int) -> str:
+def keys_equal(keys: Sequence[TypedColumn], first: int) -> str:
+    """Return the condition that the key columns of `t` are the columns of `d` from number `first` on."""
     return " AND ".join(f"t.{name} = d.c{n}{type_.cast}" for n, (name, type_) in enumerate(keys, first))
 
 

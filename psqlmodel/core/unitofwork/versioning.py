@@ -79,11 +79,17 @@ def lost_of(objects: Sequence[Any], ordinals: Iterable[int]) -> list[Any]:
 
 
 def stale_error(
-    mapper: Mapper, operation: str, lost: Sequence[Any], total: int, missing: int | None = None
+    mapper: Mapper,
+    operation: str,
+    lost: Sequence[Any],
+    total: int,
+    missing: int | None = None,
+    changes: Sequence[dict[str, Any]] | None = None,
 ) -> StaleObjectError:
     """Return the error that names the objects that lost, with what the program had changed in them.
 
-    `missing` is the number of rows that were not found, where `lost` are only those that it may be.
+    `missing` is the number of rows that were not found, where `lost` are only those that it may be. `changes` are what
+    was changed, where the objects were restored already.
     """
     named = ", ".join(f"{mapper.name} {mapper.stored_key_of(obj)!r}" for obj in lost[:5])
     more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
@@ -94,11 +100,12 @@ def stale_error(
         f"{operation} of {mapper.qualified} did not find {missing or len(lost)} of {total} rows "
         f"({named}{more}){found}: someone else {why}; refresh or reload the objects and try again",
         tuple(lost),
-        tuple(_changes(mapper, obj) for obj in lost),
+        tuple([changes_of(obj) for obj in lost] if changes is None else changes),
     )
 
 
-def _changes(mapper: Mapper, obj: Any) -> dict[str, Any]:
-    version = mapper.version
+def changes_of(obj: Any) -> dict[str, Any]:
+    """Return what the program changed in an object, by attribute; without its version."""
+    version = type(obj).__mapper__.version
     keys = [key for key in changed_columns(obj) if version is None or key != version.key]
     return {key: obj.__dict__.get(key) for key in keys}
