@@ -24,7 +24,7 @@ from benchmarks.rows import (
 if TYPE_CHECKING:  # models can be imported when the settings are there
     from benchmarks.adapters.djangoapp.models import Order, User
 
-BATCH = 1_000  # of bulk_update, whose statement grows with it faster than its rows
+BATCH = 300  # of bulk_update, whose statement costs more than its rows do
 
 
 class Django(SyncAdapter):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from peewee import prefetch
-from playhouse.pool import PooledPostgresqlDatabase
-from playhouse.postgres_ext import ServerSide
+from playhouse.postgres_ext import PostgresqlExtDatabase, ServerSide
 
 from benchmarks.adapters import peewee_models as models
-from benchmarks.adapters.base import CONNECTIONS, SyncAdapter, peak
+from benchmarks.adapters.base import CHUNK, SyncAdapter, peak
 from benchmarks.adapters.peewee_models import ALL, Item, Order, Reading, Tag, User, UserTag
 from benchmarks.clock import Clock
 from benchmarks.rows import (
@@ -34,18 +33,17 @@ class Peewee(SyncAdapter):
 
     def open(self) -> None:
         parts = self.parts
-        self.database = PooledPostgresqlDatabase(
+        self.database = PostgresqlExtDatabase(
             parts["dbname"],
             user=parts["user"],
             host=parts["host"],
             port=int(parts["port"]),
-            max_connections=CONNECTIONS,
         )
         self.database.bind(ALL)
         self.database.connect()
 
     def close(self) -> None:
-        self.database.close_all()
+        self.database.close()
 
     def many(self, obj: Any, name: str) -> list[Any]:
         return [link.tag for link in obj.user_tags] if name == "tags" else list(getattr(obj, name))
@@ -80,7 +78,7 @@ class Peewee(SyncAdapter):
     def stream(self, clock: Clock, count: int) -> tuple[int, int]:
         seen = total = 0
         with clock, peak(clock), self.database.atomic():
-            for reading in ServerSide(Reading.select()):
+            for reading in ServerSide(Reading.select(), array_size=CHUNK):
                 seen += 1
                 total += reading.id
         return seen, total
