@@ -71,7 +71,6 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
     async def _end(self, steps: Steps[None], error: BaseException | None = None) -> None:
         if self._seized(error):
             return
-        self._guard.stay()
         try:
             await run_async(steps, self._channel)
         finally:

@@ -70,7 +70,7 @@ class Guard:
         Raises `ConcurrentUseError` while it is in use.
         """
         if self._lock.acquire(blocking=False):
-            self._held = sys._getframe(1)
+            self._held = _site(sys._getframe(1))
         else:
             self._enter_again()
 
@@ -82,11 +82,6 @@ class Guard:
                 f"{_spelled(self._held)} goes on; give each its own, or use parallel_exec"
             )
         self._depth += 1
-
-    def stay(self) -> None:
-        """Note the place of a use that is about to await."""
-        if not self._depth:
-            self._held = _site(sys._getframe(1))
 
     def leave(self) -> None:
         """End the use."""

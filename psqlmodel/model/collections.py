@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from psqlmodel.model.state import PENDING, TRANSIENT, Raw
@@ -67,7 +67,7 @@ class RelationList(list[Any]):
         self.relation.check(item)
         if id(item) not in self._known():
             self.add_silently(item)
-            self._link(item)
+            self._link((item,))
 
     def extend(self, items: Iterable[Any]) -> None:
         """Add objects at the end, all or none."""
@@ -128,26 +128,28 @@ class RelationList(list[Any]):
         after = {id(item): item for item in wanted}
         coming = [item for key, item in after.items() if key not in before]
         going = [item for key, item in before.items() if key not in after]
+        target = self.relation.target.cls
         for item in coming:
-            self.relation.check(item)
+            if not isinstance(item, target):
+                self.relation.check(item)  # says what it is
         self.remember()
         list.__setitem__(self, slice(None), list(after.values()))
         self._ids = set(after)
         for item in going:
             self._unlink(item)
-        for item in coming:
-            self._link(item)
+        self._link(coming)
 
-    def _link(self, item: PSQLModel) -> None:
+    def _link(self, items: Sequence[PSQLModel]) -> None:
         back = self.relation.back
-        if self.relation.secondary is not None:
-            if back is not None:
-                back.add_loaded(item, self.owner)
+        if back is not None and self.relation.secondary is None:
+            back.link_all(items, self.owner, self.relation)
         elif back is not None:
-            back.link(item, self.owner)
+            for item in items:
+                back.add_loaded(item, self.owner)
         unit = self.owner._state.unit
         if unit is not None:
-            unit.adopt(item)
+            for item in items:
+                unit.adopt(item)
 
     def _unlink(self, item: PSQLModel) -> None:
         back = self.relation.back

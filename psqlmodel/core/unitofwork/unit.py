@@ -134,7 +134,10 @@ class UnitOfWork:
             if each._state is not TRANSIENT:
                 self._check_addable(each)
         for each in reached:
-            self._add(each)
+            if each._state is TRANSIENT:
+                self._add_new(each, type(each).__mapper__)
+            else:
+                self._add(each)
 
     def contains(self, obj: object) -> bool:
         """Tell whether the object belongs to this session."""
@@ -291,9 +294,7 @@ class UnitOfWork:
 
     def _add(self, obj: Any) -> None:
         state, mapper = obj._state, type(obj).__mapper__
-        if state is TRANSIENT:
-            self._add_new(obj, mapper)
-        elif state.unit is self:
+        if state.unit is self:
             if state.status == DELETED and id(obj) in self.deleted:
                 del self.deleted[id(obj)]
                 state.status = PERSISTENT
@@ -388,12 +389,14 @@ def _reachable(start: list[Any]) -> Iterator[Any]:
     while waiting:
         obj = waiting.popleft()  # in the order in which they were given, which their keys will follow
         yield obj
-        mapper = type(obj).__mapper__
-        if mapper.related_keys.isdisjoint(obj.__dict__):
+        mapper, values = type(obj).__mapper__, obj.__dict__
+        if mapper.related_keys.isdisjoint(values):
             continue
         for relation in mapper.all_relations():
-            value = relation.loaded(obj)
-            if value is None or value is UNSET:
+            value = values.get(relation.key)
+            if value is None:
+                value = values.get(relation.slot)
+            if value is None:
                 continue
             for item in value if isinstance(value, list) else (value,):
                 if id(item) in seen:
