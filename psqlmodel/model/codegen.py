@@ -9,7 +9,7 @@ not made again; `Refresher`, which is not generated, gives it the fresh values. 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from psqlmodel.model.relations import RelationInfo
 
 # (rows, state of what is made, identity map of the class) → one object, or None, for each row
-Load: TypeAlias = Callable[[Sequence[Any], Any, dict[Any, Any]], list[Any]]
+Load: TypeAlias = Callable[[Iterable[Any], Any, dict[Any, Any]], list[Any]]
 
 
 class Field:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psqlmodel.core.loading.keys import KeyOf, Match, distinct_keys, reader
 from psqlmodel.core.loading.reading import autoflush, fetch, load_output, prepared
@@ -27,11 +27,14 @@ from psqlmodel.query.nodes import (
     WINDOW,
     join_shapes,
 )
+from psqlmodel.query.outputs import Output
 from psqlmodel.query.select import Select, SelectQuery
-from psqlmodel.steps import Statement, Steps
+from psqlmodel.steps import Rows, Statement, Steps
 
 if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
+
+_Selected: TypeAlias = tuple[Sequence[Output], Rows]
 
 
 def include(workspace: Workspace, mapper: Mapper, objects: Iterable[Any], paths: Sequence[Any]) -> Steps[None]:
@@ -123,11 +126,15 @@ def _load(workspace: Workspace, path: RelationPath, parents: list[Any]) -> Steps
     relation = path.relation
     if relation.secondary is None and relation.outgoing:
         return (yield from _load_targets(workspace, path, parents))
-    load, columns = (_children, relation.remote) if relation.secondary is None else (_through, relation.secondary[1])
+    select, columns = (_children, relation.remote) if relation.secondary is None else (_through, relation.secondary[1])
     match = Match(relation.local, columns)
     keys = distinct_keys(parents, relation.local)
-    groups = (yield from load(workspace, path, match, keys)) if keys else {}
-    return _attach(relation, parents, match.left, groups)
+    if not keys:
+        return _attach(relation, parents, match.left, {})
+    outputs, rows = yield from select(workspace, path, match, keys)
+    with pause_for(len(rows.data)):  # one for all that follows: after each the collector looks at all that was made
+        found, *links = [load_output(workspace, output, rows, optional=False) for output in outputs]
+        return _attach(relation, parents, match.left, _grouped(match, found, links))
 
 
 def _load_targets(workspace: Workspace, path: RelationPath, parents: list[Any]) -> Steps[list[Any]]:
@@ -165,47 +172,48 @@ def _known_targets(workspace: Workspace, path: RelationPath, match: Match, keys:
     return known
 
 
-def _children(workspace: Workspace, path: RelationPath, match: Match, keys: list[Any]) -> Steps[dict[Any, list[Any]]]:
-    """Objects of the target that hold our key: one query; grouped by it."""
-    relation = path.relation
-    children, *_ = yield from _sorted(
+def _children(workspace: Workspace, path: RelationPath, match: Match, keys: list[Any]) -> Steps[_Selected]:
+    """Objects of the target that hold our key: one query."""
+    return _sorted(
         workspace,
         path,
-        [relation.target.cls],
+        [path.relation.target.cls],
         lambda query: _filtered(query, path).Where(match.condition(keys)),
-        relation.remote,
+        path.relation.remote,
     )
-    with pause_for(len(children)):
-        return _grouped(map(match.right, children), children)
 
 
-def _through(workspace: Workspace, path: RelationPath, match: Match, keys: list[Any]) -> Steps[dict[Any, list[Any]]]:
-    """Many-to-many: the link's key comes along with each object; an object is there once for each parent."""
-    relation = path.relation
-    link, ours, theirs = relation.secondary
-    joined = _all_equal(theirs, relation.remote)
-    targets, *links = yield from _sorted(
+def _through(workspace: Workspace, path: RelationPath, match: Match, keys: list[Any]) -> Steps[_Selected]:
+    """Many-to-many: the link's key comes along with each object."""
+    link, ours, theirs = path.relation.secondary
+    joined = _all_equal(theirs, path.relation.remote)
+    return _sorted(
         workspace,
         path,
-        [relation.target.cls, *ours],
+        [path.relation.target.cls, *ours],
         lambda query: _filtered(query.Join(link, joined), path).Where(match.condition(keys)),
         ours,
     )
-    held: Iterable[Any] = links[0] if len(links) == 1 else zip(*links, strict=True)
-    with pause_for(len(targets)):
-        groups = _grouped(map(match.comparable, held) if match.respelled else held, targets)
+
+
+def _grouped(match: Match, objects: list[Any], links: list[list[Any]]) -> dict[Any, list[Any]]:
+    """Return the objects by the key of their parents: their own, or that of the links they came with."""
+    if not links:
+        return _by_key(map(match.right, objects), objects)
+    keys: Iterable[Any] = links[0] if len(links) == 1 else zip(*links, strict=True)
+    groups = _by_key(map(match.comparable, keys) if match.respelled else keys, objects)
     for key, group in groups.items():
-        if len(set(map(id, group))) < len(group):  # the link table may say it twice
+        if len(set(map(id, group))) < len(group):  # the link table says it twice: once for each parent is enough
             groups[key] = list({id(target): target for target in group}.values())
     return groups
 
 
-def _grouped(keys: Iterable[Any], objects: list[Any]) -> dict[Any, list[Any]]:
+def _by_key(keys: Iterable[Any], objects: list[Any]) -> dict[Any, list[Any]]:
     groups: dict[Any, list[Any]] = {}
     get = groups.get
     for key, obj in zip(keys, objects, strict=True):
         group = get(key)
-        if group is None:  # not `setdefault`, which makes a list for each object: half of the time
+        if group is None:  # not `setdefault`, which makes a list for each object
             groups[key] = [obj]
         else:
             group.append(obj)
@@ -247,8 +255,8 @@ def _sorted(
     items: list[Any],
     clauses: Callable[[SelectQuery[Any]], SelectQuery[Any]],
     partition: Sequence[Any],
-) -> Steps[list[list[Any]]]:
-    """Select `items` in order, cut for each value of `partition`; return what came column by column."""
+) -> Steps[_Selected]:
+    """Select `items` in order, cut for each value of `partition`; return the outputs that they are, and the rows."""
     ordering = ordering_of(path)
     if path.limit is None and path.offset is None:
         query = clauses(Select(*items)).OrderBy(*ordering)
@@ -258,7 +266,7 @@ def _sorted(
         compiled = yield from prepared(workspace, query)
         yield from autoflush(workspace, compiled.tables)
         rows = yield from execute(workspace, _cut(compiled.text, compiled.args, path))
-    return [load_output(workspace, output, rows, optional=False) for output in compiled.outputs[: len(items)]]
+    return compiled.outputs[: len(items)], rows
 
 
 def _cut(text: str, args: list[Any], path: RelationPath) -> Statement:
