@@ -142,7 +142,17 @@ class Connection:
                 return await self._copy(request)
             if not request.args and self._is_rowless(request):
                 return Rows((), NO_COLUMNS, _count(await self._raw.execute(request.text)))
-            return await self._statement(request)
+            prepared = self._prepared.get(request.text)
+            if prepared is None or request.fresh or not request.prepare:
+                prepared, request = await self._made_ready(request)
+            else:
+                self._prepared.move_to_end(request.text)
+            if self._raw.is_closed():
+                raise exceptions.InterfaceError("the connection is closed")
+            try:
+                return await prepared.execute(request.args)
+            except (exceptions.InvalidCachedStatementError, exceptions.OutdatedSchemaCacheError) as error:
+                return await self._again(request, error)
         except (exceptions.PostgresError, exceptions.InterfaceError, exceptions.InternalClientError) as error:
             self._fail(error, request)
         except (OSError, UnicodeError) as error:  # TimeoutError is an OSError
@@ -165,26 +175,16 @@ class Connection:
 
     # --- statements
 
-    async def _statement(self, request: Statement) -> Rows:
+    async def _made_ready(self, request: Statement) -> tuple[_Prepared, Statement]:
+        """Prepare a statement; SQL that users write is changed so that it means what its literals mean."""
         prepared = None if request.fresh else self._prepared.get(request.text)
         if prepared is None:
             prepared = await self._prepare(request)
-        else:
-            self._prepared.move_to_end(request.text)
-        args = request.args
-        if not request.prepare and args:
-            text, args = adapt(request.text, args, prepared.parameters)
-            if text != request.text:
-                return await self._statement(Statement(text, args, prepare=False, purpose=request.purpose))
-        if self._raw.is_closed():
-            raise exceptions.InterfaceError("the connection is closed")
-        try:
-            return await prepared.execute(args)
-        except exceptions.InvalidCachedStatementError as error:
-            return await self._again(request, error)
-        except exceptions.OutdatedSchemaCacheError as error:
-            await self._raw.reload_schema_state()
-            return await self._again(request, error)
+        if request.prepare or not request.args:
+            return prepared, request
+        text, args = adapt(request.text, request.args, prepared.parameters)
+        adapted = Statement(text, args, prepare=False, purpose=request.purpose)
+        return (prepared, adapted) if text == request.text else await self._made_ready(adapted)
 
     async def _prepare(self, request: Statement) -> _Prepared:
         if request.fresh or not (request.prepare and self._capacity):
@@ -201,6 +201,8 @@ class Connection:
     async def _again(self, request: Statement, error: Exception) -> Rows:
         """Send it once more with a new plan, because the table has changed; not possible in a transaction."""
         self._prepared.pop(request.text, None)
+        if isinstance(error, exceptions.OutdatedSchemaCacheError):
+            await self._raw.reload_schema_state()
         if request.prelude:  # the transaction is ours, and empty: it began with this statement
             await self._raw.execute(f"ROLLBACK;{request.prelude}")
         elif self._raw.is_in_transaction():
