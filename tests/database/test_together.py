@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from psqlmodel import AsyncEngine, Engine, Select
-from psqlmodel.core.unitofwork.together import MOST_ROWS
+from psqlmodel.core.unitofwork.parts import MOST_ROWS
 from psqlmodel.errors import (
     CheckViolation,
     CommitOutcomeUnknown,
@@ -116,6 +116,35 @@ async def test_a_change_alone_is_one_statement(both: Both, statements: Statement
         assert sent(statements) == ["WITH"]
         assert not session.dirty
     assert both.value("SELECT name FROM users") == "Eve"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_a_deletion_alone_is_one_statement(both: Both, statements: Statements, count: int) -> None:
+    both.sql("INSERT INTO users (name) SELECT 'u' || n FROM generate_series(1, 3) AS n")
+    async with both.session() as session:
+        users = await session.exec(Select(User).OrderBy(User.id)).all()
+        for user in users[:count]:
+            session.delete(user)
+        statements.clear()
+        await session.commit()
+        assert sent(statements) == ["WITH"]
+        assert users[0] not in session
+    assert both.value("SELECT count(*) FROM users") == 3 - count
+
+
+async def test_a_deletion_of_what_is_gone_is_named(both: Both) -> None:
+    both.sql("INSERT INTO users (id, name) VALUES (1, 'a'), (2, 'b')")
+    async with both.session() as session:
+        users = await session.exec(Select(User).OrderBy(User.id)).all()
+        both.sql("DELETE FROM users WHERE id = 1")
+        for user in users:
+            session.delete(user)
+        with pytest.raises(StaleObjectError, match=r"DELETE.*did not find 1 of 2 rows \(User 1\)"):
+            await session.commit()
+        assert users[1] in session
+        session.delete(users[1])
+        await session.commit()
+    assert both.value("SELECT count(*) FROM users") == 0
 
 
 async def test_a_row_that_is_gone_is_named_and_nothing_is_written(both: Both) -> None:

@@ -15,6 +15,7 @@ from psqlmodel.core.unitofwork.collect import Changes, collect, remembered, vali
 from psqlmodel.core.unitofwork.grouping import regroup
 from psqlmodel.core.unitofwork.ordering import parents_first
 from psqlmodel.core.unitofwork.orphans import settle_orphans
+from psqlmodel.core.unitofwork.parts import parts_of
 from psqlmodel.core.unitofwork.takeover import Takeovers, find_takeovers, placeholder
 from psqlmodel.errors import PSQLModelError
 from psqlmodel.model.state import raw_name
@@ -60,7 +61,7 @@ def flush(workspace: Workspace) -> Steps[None]:
 def _write(workspace: Workspace, changes: Changes) -> Steps[None]:
     order = parents_first(changes.mappers)
     takeovers = find_takeovers(changes)
-    parts = together.parts_of(workspace, changes, order, takeovers)
+    parts = parts_of(workspace, changes, order, takeovers)
     if parts is not None:
         yield from together.write(workspace, parts, changes)
         workspace.transaction.worked = True
@@ -104,8 +105,8 @@ def _remember(workspace: Workspace, changes: Changes) -> None:
     undo = workspace.unit.undo
     for objects in changes.new.values():
         undo.inserted(objects)
-    for obj in workspace.unit.tracked.values():
-        undo.updated(obj, obj._state.original)
+    if workspace.unit.tracked:
+        undo.all_updated(workspace.unit.tracked.values())
     for objects in changes.deleted.values():
         undo.deleted(objects)
     undo.linked(changes.linked)
@@ -121,9 +122,11 @@ def _settle(workspace: Workspace, changes: Changes) -> None:
     for mapper, deleted in changes.deleted.items():
         deletion.now_deleted(workspace, mapper, deleted)
         deletion.mark_cascaded(workspace, mapper, deleted)
-    for obj in list(unit.tracked.values()):
-        unit.undo.updated(obj, obj._state.original)
-        unit.settle(obj, baseline(obj))
+    if unit.tracked:
+        tracked = list(unit.tracked.values())
+        unit.undo.all_updated(tracked)
+        for obj in tracked:
+            unit.settle(obj, baseline(obj))
     for obj in (obj for mapper, objects in changes.new.items() if mapper.mutable for obj in objects):
         handed_out = baseline(obj)
         if handed_out:

@@ -3,179 +3,41 @@
 New rows are made with their keys by `nextval` inside the statement, children are joined to their parents by ordinal,
 changed rows are written beside them; foreign keys are checked when the statement ends. It is atomic by itself: where it
 is all that the transaction does, it needs neither BEGIN nor COMMIT (`Transaction.alone`). Then nobody can look at its
-counts before it is committed, so that it fails of itself where an UPDATE misses a row.
-
-Parts of one statement do not see each other's rows and have no order. What needs an order goes in several statements:
-values that are taken over, rows that go, circles, link tables, changed keys, tables with triggers or row security.
+counts before it is committed, so that it fails of itself where an UPDATE or DELETE misses a row.
 """
 # ruff: noqa: S608 - every name here is quoted, and values are parameters
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from psqlmodel.core.transaction import execute
 from psqlmodel.core.unitofwork import insertion, sql, updating, versioning
 from psqlmodel.core.unitofwork.blame import blame
-from psqlmodel.core.unitofwork.collect import Changes, dumped, dumped_column, outgoing, row_keys, take_keys, value_of
-from psqlmodel.core.unitofwork.takeover import Takeovers
+from psqlmodel.core.unitofwork.collect import Changes, dumped, dumped_column, outgoing, take_keys, value_of
+from psqlmodel.core.unitofwork.parts import Insertion, Parts, Writing, may_be_alone
 from psqlmodel.errors import DatabaseError
 from psqlmodel.model.codegen import Field
 from psqlmodel.model.fields import Column
-from psqlmodel.model.mapper import Mapper
-from psqlmodel.model.versions import is_system
 from psqlmodel.query.quoting import quote
 from psqlmodel.steps import Rows, Statement, Steps
 
 if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
 
-MOST_ROWS: Final = 200  # beyond, trips are nothing beside the work, and the server's joins of the parts cost more
 _MOST_TEXTS: Final = 1000
 # How the statement fails of itself: by a function that hardly anyone calls, with a SQLSTATE that nothing else has.
 _FAIL: Final = "width_bucket(0::float8, 0::float8, 0::float8, {found}::int4)"
 _FAILED: Final = "2201G"
 
 
-class Unfit(Exception):
-    """The flush can't be one statement."""
-
-
-class Insertion:
-    """The new rows of one class that set the same columns; `parents` leads from columns to where their keys come from.
-
-    `made` are key columns with the expression that makes them, `back` the columns that the server's values are wanted
-    of: `made` first.
-    """
-
-    def __init__(self, mapper: Mapper, keys: tuple[str, ...], parents: Parents) -> None:
-        self.mapper = mapper
-        self.keys = keys
-        self.parents = parents
-        self.objects: list[Any] = []
-        self.before: Insertion | None = None  # of the same class: its rows get their keys first
-        self.made: list[tuple[str, str]] = []
-        self.back: list[Column[Any]] = []
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        """What the text depends on."""
-        parents = tuple((key, part.number, remote) for key, (part, remote) in self.parents.items())
-        return self.mapper, self.keys, parents, self.is_plain
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is one row that waits for nothing: INSERT … VALUES."""
-        return len(self.objects) == 1 and not self.parents and self.before is None
-
-    number = 0
-
-
-class Update:
-    """The changed rows of one class with the same columns changed; `back` are those that the server makes anew."""
-
-    def __init__(self, mapper: Mapper, keys: tuple[str, ...], objects: list[Any], back: list[Column[Any]]) -> None:
-        version = mapper.version
-        self.mapper = mapper
-        self.keys = keys
-        self.columns = [mapper.attributes[key] for key in keys if version is None or key != version.key]
-        self.objects = objects
-        self.back = back
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        """What the text depends on."""
-        return self.mapper, self.keys, len(self.objects) == 1
-
-    number = 0
-
-
-Parents = dict[str, tuple[Insertion, str]]  # column → the part with the parents, and the column of theirs
-
-
-class Parts:
-    """What one statement writes: insertions, parents first, and updates."""
-
-    def __init__(self) -> None:
-        self.insertions: list[Insertion] = []
-        self.updates: list[Update] = []
-        self._of: dict[int, tuple[Insertion, int]] = {}  # id of a new object → its part and ordinal (from 1)
-
-    @property
-    def all(self) -> list[Insertion | Update]:
-        """All parts, in the order of their numbers."""
-        return [*self.insertions, *self.updates]
-
-    def add(self, obj: Any, relations: Iterable[Any], waiting: set[int]) -> None:
-        """Put a new object into its part. Raises `Unfit` where its parents are in several."""
-        mapper = type(obj).__mapper__
-        take_keys(obj, relations)
-        parents: Parents = {}
-        for relation in relations:
-            parent = obj.__dict__.get(relation.key)
-            if id(parent) not in waiting:
-                continue
-            if parent is obj or id(parent) not in self._of:
-                raise Unfit
-            for ours, theirs in zip(relation.local, relation.remote, strict=True):
-                if parent.__dict__.get(theirs.key) is None:
-                    parents[ours.key] = self._of[id(parent)][0], theirs.key
-        keys = tuple(key for key in row_keys(obj, mapper) if key not in parents)
-        part = self._part(mapper, keys, parents)
-        part.objects.append(obj)
-        self._of[id(obj)] = part, len(part.objects)
-
-    def ordinals(self, part: Insertion, key: str) -> list[int]:
-        """Return, for each object of a part, the ordinal of the parent that gives it the value of a column."""
-        found = []
-        for obj in part.objects:
-            relation = next(r for r in outgoing(part.mapper) if key in r.local_keys and self._is_in(obj, r, part, key))
-            found.append(self._of[id(obj.__dict__[relation.key])][1])
-        return found
-
-    def _is_in(self, obj: Any, relation: Any, part: Insertion, key: str) -> bool:
-        found = self._of.get(id(obj.__dict__.get(relation.key)))
-        return found is not None and found[0] is part.parents[key][0]
-
-    def _part(self, mapper: Mapper, keys: tuple[str, ...], parents: Parents) -> Insertion:
-        for part in self.insertions:
-            if part.mapper is mapper and part.keys == keys and part.parents == parents:
-                return part
-        part = Insertion(mapper, keys, parents)
-        part.before = next((each for each in reversed(self.insertions) if each.mapper is mapper), None)
-        part.number = len(self.insertions) + 1
-        self.insertions.append(part)
-        return part
-
-
-def parts_of(workspace: Workspace, changes: Changes, order: Sequence[Any], takeovers: Takeovers) -> Parts | None:
-    """Return the parts of the one statement that a flush can be; None where it takes several, or one alone does it."""
-    if changes.deleted or changes.linked or changes.unlinked or takeovers.vacated or takeovers.waves:
-        return None
-    count = sum(map(len, changes.new.values()))
-    count += sum(len(objects) for by_keys in changes.changed.values() for objects in by_keys.values())
-    several = len(changes.new) + sum(map(len, changes.changed.values())) > 1
-    if (
-        not 0 < count <= MOST_ROWS
-        or any(len(group) > 1 for group in order)
-        or not (several or _may_be_alone(workspace))
-    ):
-        return None
-    if several and not all(workspace.catalog.is_plain(mapper) for mapper in changes.mappers):
-        return None
-    try:
-        return _parts(workspace, changes, [group[0] for group in order])
-    except Unfit:
-        return None
-
-
 def write(workspace: Workspace, parts: Parts, changes: Changes) -> Steps[None]:
     """Write the parts in one statement; the whole transaction, where nothing else belongs to it."""
     transaction = workspace.transaction
-    transaction.alone = _may_be_alone(workspace)
+    transaction.alone = may_be_alone(workspace)
     try:
-        if len(parts.insertions) == 1 and not parts.updates:
+        if len(parts.insertions) == 1 and not parts.writings:
             yield from insertion.insert(workspace, (parts.insertions[0].mapper,), changes)
         else:
             yield from _write(workspace, parts)
@@ -196,57 +58,6 @@ def _write(workspace: Workspace, parts: Parts) -> Steps[None]:
     _receive(workspace, parts, rows, start)
 
 
-def _may_be_alone(workspace: Workspace) -> bool:
-    transaction = workspace.transaction
-    if transaction.begun or not transaction.closing:
-        return False
-    return transaction.beginning.plain and workspace.catalog.read_committed
-
-
-def _parts(workspace: Workspace, changes: Changes, order: list[Mapper]) -> Parts:
-    parts = Parts()
-    for mapper in order:
-        relations = outgoing(mapper)
-        for obj in changes.new.get(mapper, ()):
-            parts.add(obj, relations, changes.waiting)
-    for part in parts.insertions:
-        _complete(workspace, part)
-    for mapper in order:
-        for keys, objects in changes.changed.get(mapper, {}).items():
-            parts.updates.append(_update(workspace, mapper, keys, objects, changes))
-            parts.updates[-1].number = len(parts.insertions) + len(parts.updates)
-    return parts
-
-
-def _complete(workspace: Workspace, part: Insertion) -> None:
-    """Find what the server makes for the rows of a part."""
-    mapper = part.mapper
-    given = {*part.keys, *part.parents}
-    made = insertion.made_by_server(workspace, mapper, tuple(given))
-    if made is None or not mapper.primary_key or (mapper.version is not None and is_system(mapper.version)):
-        raise Unfit
-    open_keys = [column for column in mapper.primary_key if column.key not in given]
-    others = [column for column in mapper.columns if column.key not in given and not column.primary_key]
-    part.made, part.back = made, [*open_keys, *others]
-
-
-def _update(
-    workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], objects: list[Any], changes: Changes
-) -> Update:
-    relations = outgoing(mapper)
-    if any(id(obj.__dict__.get(relation.key)) in changes.waiting for obj in objects for relation in relations):
-        raise Unfit
-    if any(column.key in keys for column in mapper.primary_key):
-        raise Unfit
-    if mapper.version is not None and is_system(mapper.version):
-        raise Unfit
-    for obj in objects:
-        take_keys(obj, relations)
-    computed = workspace.catalog.generated(mapper)
-    made = [c for c in mapper.columns if c.generated or c.version or c.name in computed]
-    return Update(mapper, keys, updating.in_key_order(mapper, objects), made)
-
-
 # --- the statement ----------------------------------------------------------------------------------------------------
 
 
@@ -255,9 +66,9 @@ def _statement(workspace: Workspace, parts: Parts, *, alone: bool) -> tuple[Stat
     args = _Arguments()
     shape = (alone, *(part.shape for part in parts.all))
     texts = [_insertion(workspace, parts, part, args) for part in parts.insertions]
-    texts += [_updating(workspace, part, args, parts.updates[:n]) for n, part in enumerate(parts.updates)]
+    texts += [_writing(workspace, part, args, parts.writings[:n]) for n, part in enumerate(parts.writings)]
     longest = args.add(max(len(part.objects) for part in parts.all))
-    counts = [(part, args.add(len(part.objects))) for part in parts.updates] if alone else []
+    counts = [(part, args.add(len(part.objects))) for part in parts.writings] if alone else []
     known = workspace.catalog.derived.get(shape)
     if known is None:
         if len(workspace.catalog.derived) > _MOST_TEXTS:
@@ -268,7 +79,7 @@ def _statement(workspace: Workspace, parts: Parts, *, alone: bool) -> tuple[Stat
 
 
 def _text(
-    parts: Parts, tables: list[str], longest: str, counts: list[tuple[Update, str]]
+    parts: Parts, tables: list[str], longest: str, counts: list[tuple[Writing, str]]
 ) -> tuple[str, dict[int, int]]:
     wanted, joins, start = ["g.ord"], [], {}
     for part in parts.all:
@@ -357,7 +168,7 @@ def _keys_and_back(part: Insertion) -> list[str]:
     return list(dict.fromkeys([*keys, *(quote(str(column.name)) for column in part.back)]))
 
 
-def _updating(workspace: Workspace, part: Update, args: _Arguments, before: list[Update]) -> Callable[[], str]:
+def _writing(workspace: Workspace, part: Writing, args: _Arguments, before: list[Writing]) -> Callable[[], str]:
     """Take the values of changed rows, and return what makes their text: `o2` has the ordinals of those found.
 
     An UPDATE waits for those `before` it, so that all sessions lock rows in one order.
@@ -367,7 +178,7 @@ def _updating(workspace: Workspace, part: Update, args: _Arguments, before: list
     sets = sql.named(part.columns, types)
     keys = [*updating.named_keys(mapper, type_of), *versioning.guards(mapper, type_of)]
     guarding = versioning.versions(mapper, objects, type_of)
-    bump = versioning.bump(mapper)
+    bump = versioning.bump(mapper) if part.verb == "UPDATE" else []
     first = len(args.values) + 1
     if len(objects) == 1:
         for column, type_ in zip(part.columns, types, strict=True):
@@ -386,7 +197,7 @@ def _updating(workspace: Workspace, part: Update, args: _Arguments, before: list
 
 
 def _one_changed(
-    part: Update,
+    part: Writing,
     sets: list[sql.TypedColumn],
     keys: list[sql.TypedColumn],
     bump: list[str],
@@ -399,7 +210,7 @@ def _one_changed(
 
 
 def _many_changed(
-    part: Update,
+    part: Writing,
     sets: list[sql.TypedColumn],
     keys: list[sql.TypedColumn],
     bump: list[str],
@@ -408,7 +219,7 @@ def _many_changed(
 ) -> str:
     new = [f"{name} = d.c{n}{type_.cast}" for n, (name, type_) in enumerate(sets, 1)]
     where = sql.keys_equal(keys, len(sets) + 1)
-    source = f" FROM {sql.unnest([*sets, *keys], first)}"
+    source = sql.unnest([*sets, *keys], first)
     return _changed(part, new or _same(keys, bump), bump, source, [where, *after], "d.ord")
 
 
@@ -417,23 +228,25 @@ def _same(keys: list[sql.TypedColumn], bump: list[str]) -> list[str]:
     return [] if bump else [f"{keys[0][0]} = t.{keys[0][0]}"]
 
 
-def _changed(part: Update, new: list[str], bump: list[str], source: str, where: list[str], ordinal: str) -> str:
+def _changed(part: Writing, new: list[str], bump: list[str], source: str, where: list[str], ordinal: str) -> str:
+    table = f"{part.mapper.qualified} AS t"
+    if part.verb == "DELETE":
+        begin = f"DELETE FROM {table}{f' USING {source}' if source else ''}"
+    else:
+        begin = f"UPDATE {table} SET {', '.join([*new, *bump])}{f' FROM {source}' if source else ''}"
     back = ", ".join([ordinal, *(f"t.{quote(str(column.name))}" for column in part.back)])
-    return (
-        f"o{part.number} AS (UPDATE {part.mapper.qualified} AS t SET {', '.join([*new, *bump])}{source} "
-        f"WHERE {' AND '.join(where)} RETURNING {back})"
-    )
+    return f"o{part.number} AS ({begin} WHERE {' AND '.join(where)} RETURNING {back})"
 
 
 # --- what comes back --------------------------------------------------------------------------------------------------
 
 
 def _receive(workspace: Workspace, parts: Parts, rows: Rows, start: dict[int, int]) -> None:
-    for part in parts.updates:
+    for part in parts.writings:
         found = {row[0] for row in rows.data if row[start[part.number]] is not None}
         lost = versioning.lost_of(part.objects, found)
         if lost:
-            raise versioning.stale_error(part.mapper, "UPDATE", lost, len(part.objects))
+            raise versioning.stale_error(part.mapper, part.verb, lost, len(part.objects))
         for column in part.back:
             for obj in part.objects:
                 versioning.remember(obj, str(column.key))
@@ -470,14 +283,14 @@ class _Losses:
         self._workspace = workspace
         self._parts = parts
         self.stale = False
-        self._asked: list[tuple[Update, Statement, list[dict[str, Any]]]] = []
+        self._asked: list[tuple[Writing, Statement, list[dict[str, Any]]]] = []
 
     def explain(self, error: DatabaseError) -> None:
         """Name model and object of a server's error; take note of what could have been stale."""
         if error.sqlstate == _FAILED:
             self.stale = True
             self._asked = [
-                (p, self._question(p), [versioning.changes_of(o) for o in p.objects]) for p in self._parts.updates
+                (p, self._question(p), [versioning.changes_of(o) for o in p.objects]) for p in self._parts.writings
             ]
             return
         tables = {part.mapper.table: part for part in self._parts.all}
@@ -494,16 +307,17 @@ class _Losses:
             if lost:
                 raise versioning.stale_error(
                     part.mapper,
-                    "UPDATE",
+                    part.verb,
                     [part.objects[n] for n in lost],
                     len(part.objects),
                     changes=[changed[n] for n in lost],
                 ) from error
         # Whoever was in the way has gone again: then any of them may have lost.
         part, _, changed = self._asked[0]
-        raise versioning.stale_error(part.mapper, "UPDATE", part.objects, len(part.objects), changes=changed) from error
+        lost = part.objects
+        raise versioning.stale_error(part.mapper, part.verb, lost, len(lost), changes=changed) from error
 
-    def _question(self, part: Update) -> Statement:
+    def _question(self, part: Writing) -> Statement:
         type_of = self._workspace.catalog.type_of
         keys = [*updating.named_keys(part.mapper, type_of), *versioning.guards(part.mapper, type_of)]
         guarding = versioning.versions(part.mapper, part.objects, type_of)

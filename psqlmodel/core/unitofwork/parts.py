@@ -1,0 +1,243 @@
+"""Parts: what a small flush consists of, where it can be one statement. Pure: it decides, and sends nothing.
+
+Parts of one statement do not see each other's rows and have no order. What needs an order goes in several statements:
+values that are taken over, rows that go beside others that come, circles, link tables, changed keys, tables with
+triggers or row security.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from psqlmodel.core.unitofwork import insertion, updating
+from psqlmodel.core.unitofwork.collect import Changes, outgoing, row_keys, take_keys
+from psqlmodel.core.unitofwork.takeover import Takeovers
+from psqlmodel.model.fields import Column
+from psqlmodel.model.mapper import Mapper
+from psqlmodel.model.versions import is_system
+
+if TYPE_CHECKING:
+    from psqlmodel.core.workspace import Workspace
+
+MOST_ROWS: Final = 200  # beyond, trips are nothing beside the work, and the server's joins of the parts cost more
+
+
+class Unfit(Exception):
+    """The flush can't be one statement."""
+
+
+class Insertion:
+    """The new rows of one class that set the same columns; `parents` leads from columns to where their keys come from.
+
+    `made` are key columns with the expression that makes them, `back` the columns that the server's values are wanted
+    of: `made` first.
+    """
+
+    def __init__(self, mapper: Mapper, keys: tuple[str, ...], parents: Parents) -> None:
+        self.mapper = mapper
+        self.keys = keys
+        self.parents = parents
+        self.objects: list[Any] = []
+        self.before: Insertion | None = None  # of the same class: its rows get their keys first
+        self.made: list[tuple[str, str]] = []
+        self.back: list[Column[Any]] = []
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What the text depends on."""
+        parents = tuple((key, part.number, remote) for key, (part, remote) in self.parents.items())
+        return self.mapper, self.keys, parents, self.is_plain
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is one row that waits for nothing: INSERT … VALUES."""
+        return len(self.objects) == 1 and not self.parents and self.before is None
+
+    number = 0
+
+
+class Update:
+    """The changed rows of one class with the same columns changed; `back` are those that the server makes anew."""
+
+    verb = "UPDATE"
+
+    def __init__(self, mapper: Mapper, keys: tuple[str, ...], objects: list[Any], back: list[Column[Any]]) -> None:
+        version = mapper.version
+        self.mapper = mapper
+        self.keys = keys
+        self.columns = [mapper.attributes[key] for key in keys if version is None or key != version.key]
+        self.objects = objects
+        self.back = back
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What the text depends on."""
+        return self.mapper, self.keys, len(self.objects) == 1
+
+    number = 0
+
+
+class Deletion:
+    """The rows of one class that go."""
+
+    verb = "DELETE"
+
+    def __init__(self, mapper: Mapper, objects: list[Any]) -> None:
+        self.mapper = mapper
+        self.objects = objects
+        self.columns: list[Column[Any]] = []
+        self.back: list[Column[Any]] = []
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What the text depends on."""
+        return self.mapper, self.verb, len(self.objects) == 1
+
+    number = 1
+
+
+Parents: TypeAlias = dict[str, tuple[Insertion, str]]  # column → the part with the parents, and the column of theirs
+Writing: TypeAlias = Update | Deletion  # of rows that are there
+
+
+class Parts:
+    """What one statement writes: insertions, parents first, and rows that are there (`writings`)."""
+
+    def __init__(self) -> None:
+        self.insertions: list[Insertion] = []
+        self.writings: list[Writing] = []
+        self._of: dict[int, tuple[Insertion, int]] = {}  # id of a new object → its part and ordinal (from 1)
+
+    @property
+    def all(self) -> list[Insertion | Writing]:
+        """All parts, in the order of their numbers."""
+        return [*self.insertions, *self.writings]
+
+    def add(self, obj: Any, relations: Iterable[Any], waiting: set[int]) -> None:
+        """Put a new object into its part. Raises `Unfit` where its parents are in several."""
+        mapper = type(obj).__mapper__
+        take_keys(obj, relations)
+        parents: Parents = {}
+        for relation in relations:
+            parent = obj.__dict__.get(relation.key)
+            if id(parent) not in waiting:
+                continue
+            if parent is obj or id(parent) not in self._of:
+                raise Unfit
+            for ours, theirs in zip(relation.local, relation.remote, strict=True):
+                if parent.__dict__.get(theirs.key) is None:
+                    parents[ours.key] = self._of[id(parent)][0], theirs.key
+        keys = tuple(key for key in row_keys(obj, mapper) if key not in parents)
+        part = self._part(mapper, keys, parents)
+        part.objects.append(obj)
+        self._of[id(obj)] = part, len(part.objects)
+
+    def ordinals(self, part: Insertion, key: str) -> list[int]:
+        """Return, for each object of a part, the ordinal of the parent that gives it the value of a column."""
+        found = []
+        for obj in part.objects:
+            relation = next(r for r in outgoing(part.mapper) if key in r.local_keys and self._is_in(obj, r, part, key))
+            found.append(self._of[id(obj.__dict__[relation.key])][1])
+        return found
+
+    def _is_in(self, obj: Any, relation: Any, part: Insertion, key: str) -> bool:
+        found = self._of.get(id(obj.__dict__.get(relation.key)))
+        return found is not None and found[0] is part.parents[key][0]
+
+    def _part(self, mapper: Mapper, keys: tuple[str, ...], parents: Parents) -> Insertion:
+        for part in self.insertions:
+            if part.mapper is mapper and part.keys == keys and part.parents == parents:
+                return part
+        part = Insertion(mapper, keys, parents)
+        part.before = next((each for each in reversed(self.insertions) if each.mapper is mapper), None)
+        part.number = len(self.insertions) + 1
+        self.insertions.append(part)
+        return part
+
+
+def parts_of(workspace: Workspace, changes: Changes, order: Sequence[Any], takeovers: Takeovers) -> Parts | None:
+    """Return the parts of the one statement that a flush can be; None where it takes several, or one alone does it."""
+    if changes.linked or changes.unlinked or takeovers.vacated or takeovers.waves:
+        return None
+    if changes.deleted:
+        return _deletion(workspace, changes)
+    count = sum(map(len, changes.new.values()))
+    count += sum(len(objects) for by_keys in changes.changed.values() for objects in by_keys.values())
+    if not 0 < count <= MOST_ROWS or any(len(group) > 1 for group in order):
+        return None
+    if len(changes.new) + sum(map(len, changes.changed.values())) > 1:
+        if not all(workspace.catalog.is_plain(mapper) for mapper in changes.mappers):
+            return None
+    elif not may_be_alone(workspace):
+        return None
+    try:
+        return _parts(workspace, changes, [group[0] for group in order])
+    except Unfit:
+        return None
+
+
+def _deletion(workspace: Workspace, changes: Changes) -> Parts | None:
+    """Return the one part of a flush that only deletes rows of one class, and is the whole transaction."""
+    if changes.new or changes.changed or len(changes.deleted) > 1 or not may_be_alone(workspace):
+        return None
+    [(mapper, objects)] = changes.deleted.items()
+    linked = any(relation.declared.secondary is not None for relation in mapper.relations.values())
+    if linked or len(objects) > MOST_ROWS or (mapper.version is not None and is_system(mapper.version)):
+        return None
+    parts = Parts()
+    parts.writings.append(Deletion(mapper, updating.in_key_order(mapper, objects)))
+    return parts
+
+
+def may_be_alone(workspace: Workspace) -> bool:
+    """Tell whether one statement would be the whole transaction, so that it needs neither BEGIN nor COMMIT."""
+    transaction = workspace.transaction
+    if transaction.begun or not transaction.closing:
+        return False
+    return transaction.beginning.plain and workspace.catalog.read_committed
+
+
+def _parts(workspace: Workspace, changes: Changes, order: list[Mapper]) -> Parts:
+    parts = Parts()
+    for mapper in order:
+        relations = outgoing(mapper)
+        for obj in changes.new.get(mapper, ()):
+            parts.add(obj, relations, changes.waiting)
+    for part in parts.insertions:
+        _complete(workspace, part)
+    for mapper in order:
+        for keys, objects in changes.changed.get(mapper, {}).items():
+            update = _update(workspace, mapper, keys, objects, changes)
+            parts.writings.append(update)
+            update.number = len(parts.all)
+    return parts
+
+
+def _complete(workspace: Workspace, part: Insertion) -> None:
+    """Find what the server makes for the rows of a part."""
+    mapper = part.mapper
+    given = {*part.keys, *part.parents}
+    made = insertion.made_by_server(workspace, mapper, tuple(given))
+    if made is None or not mapper.primary_key or (mapper.version is not None and is_system(mapper.version)):
+        raise Unfit
+    open_keys = [column for column in mapper.primary_key if column.key not in given]
+    others = [column for column in mapper.columns if column.key not in given and not column.primary_key]
+    part.made, part.back = made, [*open_keys, *others]
+
+
+def _update(
+    workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], objects: list[Any], changes: Changes
+) -> Update:
+    relations = outgoing(mapper)
+    if any(id(obj.__dict__.get(relation.key)) in changes.waiting for obj in objects for relation in relations):
+        raise Unfit
+    if any(column.key in keys for column in mapper.primary_key):
+        raise Unfit
+    if mapper.version is not None and is_system(mapper.version):
+        raise Unfit
+    for obj in objects:
+        take_keys(obj, relations)
+    computed = workspace.catalog.generated(mapper)
+    made = [c for c in mapper.columns if c.generated or c.version or c.name in computed]
+    return Update(mapper, keys, updating.in_key_order(mapper, objects), made)
