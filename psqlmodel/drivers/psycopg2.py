@@ -137,7 +137,7 @@ class Connection:
     def _send_execute(self, plan: _Plan, request: Statement, prelude: str) -> Rows:
         command, args = plan.execute, request.args
         if args and _NUMBERS.issuperset(map(type, args)):
-            # The digits of an int are its literal; psycopg2 comes to the same in 0.8 µs, a tenth of what a get costs.
+            # The digits of an int are its literal. psycopg2 comes to the same in 8 % of the time of a get by key.
             command, args = command % tuple(args), ()
         elif not _BARE.issuperset(map(type, args)):
             args = [value if type(value) in _BARE else wire.to_text(value) for value in args]

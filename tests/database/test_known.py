@@ -77,8 +77,11 @@ async def test_a_known_composite_key(both: Both, statements: Statements) -> None
         statements.clear()
         assert await session.get(Enrolment, (1, 2)) is found
         assert statements == []
-        with pytest.raises(MissingPrimaryKeyError):
-            _ = await session.get(Enrolment, 1)
+        for wrong in (1, (1,), (1, 2, 3), (1, None)):
+            with pytest.raises(MissingPrimaryKeyError):
+                _ = await session.get(Enrolment, wrong)
+        with pytest.raises(InvalidValueError):
+            _ = await session.get(Enrolment, (1, []))
 
 
 async def test_options_of_a_lock_are_refused_for_a_known_key_too(both: Both) -> None:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 
 _PLAIN = frozenset({int, str, UUID})  # keys of nearly all tables; nothing about them needs a check
+_LOOKED_UP = _PLAIN | {tuple}  # in the identity map each means the object that `identity_key` would lead to
 _READING = frozenset({"SELECT", "VALUES", "TABLE", "SHOW", "EXPLAIN", "FETCH", "SET"})
 _WRITING = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
 
@@ -62,13 +63,13 @@ def known(workspace: Workspace, model: Any, key: Any, lock: str | None, nowait: 
 
     Sessions ask this before they begin a use: a key that they have costs a look into two dictionaries, a tenth of the
     time of guard and steps. It needs no guard, because it changes nothing: the program gets what it could have held
-    anyway, and a closed session holds nothing. Only keys of plain types are looked up, and no deleted object is given.
+    anyway, and a closed session holds nothing. Other types of keys, and objects that are deleted, are left to `get`.
     """
-    if lock is not None or nowait or skip_locked or type(key) not in _PLAIN:
+    if lock is not None or nowait or skip_locked or type(key) not in _LOOKED_UP:
         return None
     try:
         reference = workspace.identity.by_class[model].get(key)
-    except (KeyError, TypeError):  # nothing of this class was loaded; or it is none, and `get` refuses it
+    except (KeyError, TypeError):  # nothing of this class was loaded; or it is no class, or the key none
         return None
     if reference is None:
         return None
