@@ -197,6 +197,8 @@ class RelationInfo(RelationPath):
         unit = child._state.unit
         if unit is not None and parent is not None:
             unit.adopt(parent)
+        elif unit is not None and old is not UNSET and old is not None and child._state.status == PENDING:
+            unit.orphaned.append((child, self))  # nothing else remembers that a new object had a parent
 
     def link_all(self, children: Iterable[PSQLModel], parent: PSQLModel, shown: RelationInfo) -> None:
         """Point the foreign keys of `children`, which the relation `shown` of `parent` shows already, at `parent`.

@@ -66,6 +66,7 @@ class Unit(Protocol):
     closed: bool
     identity: Any
     tracked: dict[int, Any]  # the instances that were given a state of their own, by id
+    orphaned: list[tuple[Any, Any]]  # new instances that were taken from a parent, with the relation to it
 
     def load_missing(self, obj: Any, key: str) -> Any:
         """Load an attribute that is read and not there, or raise."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from psqlmodel.core.unitofwork.collect import is_pending
 from psqlmodel.errors import OrphanError
 from psqlmodel.model.relations import RelationInfo
 from psqlmodel.model.state import UNSET
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 def settle_orphans(unit: UnitOfWork) -> None:
     """Register orphans for deletion where their relation says so.
 
+    A new object is forgotten instead, with those that hang on it in the same way: nobody has seen a row of it.
     Raises `OrphanError` for one that may not be left alone.
     """
+    _settle_new(unit)
     for obj in list(unit.tracked.values()):
         mapper = type(obj).__mapper__
         for key in obj._state.original:
@@ -29,12 +32,45 @@ def settle_orphans(unit: UnitOfWork) -> None:
 
 
 def lost_its_parent(obj: Any, relation: RelationInfo) -> bool:
-    """Tell whether `obj` had a parent by this relation and has none now."""
-    old = obj._state.original[relation.key]
-    if old is None or obj.__dict__.get(relation.key, UNSET) is not None:
+    """Tell whether a persistent object had a parent by this relation and has none now."""
+    return obj._state.original[relation.key] is not None and _has_no_parent(obj, relation)
+
+
+def dropped(unit: UnitOfWork) -> list[Any]:
+    """Return the new objects that are not written after all: orphans, and what would be deleted as orphans of these."""
+    found = [obj for obj, r in _new_orphans(unit) if r.back is not None and r.back.declared.orphans == "delete"]
+    for obj in found:
+        found += _hanging_on(obj)
+    return found
+
+
+def _has_no_parent(obj: Any, relation: RelationInfo) -> bool:
+    if obj.__dict__.get(relation.key, UNSET) is not None:
         return False
     # The key may have been set by hand meanwhile; what is part of the primary key stays as it is.
     return all(obj.__dict__.get(column.key) is None or column.primary_key for column in relation.local)
+
+
+def _settle_new(unit: UnitOfWork) -> None:
+    if not unit.orphaned:
+        return
+    for obj in dropped(unit):
+        if is_pending(obj):  # it may have been found twice
+            unit.delete(obj)
+    for obj, relation in _new_orphans(unit):
+        _settle(unit, obj, relation)
+    unit.orphaned.clear()
+
+
+def _new_orphans(unit: UnitOfWork) -> list[tuple[Any, RelationInfo]]:
+    """Return the new objects that were taken from their parents and got no other, with the relation to these."""
+    return [(obj, r) for obj, r in unit.orphaned if unit.new.get(id(obj)) is obj and _has_no_parent(obj, r)]
+
+
+def _hanging_on(obj: Any) -> list[Any]:
+    found = [r.loaded(obj) for r in type(obj).__mapper__.relations.values() if r.declared.orphans == "delete"]
+    items = [item for value in found for item in (value if isinstance(value, list) else (value,))]
+    return [item for item in items if is_pending(item)]
 
 
 def _settle(unit: UnitOfWork, obj: Any, relation: RelationInfo) -> None:

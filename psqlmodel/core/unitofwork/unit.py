@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.unitofwork.collect import changed_columns, with_key
 from psqlmodel.core.unitofwork.identity import IdentityMap
@@ -33,6 +33,9 @@ from psqlmodel.model.state import (
     set_state,
 )
 
+if TYPE_CHECKING:
+    from psqlmodel.model.relations import RelationInfo
+
 Objects = dict[int, Any]  # by id: a model may define its own equality
 
 
@@ -45,6 +48,7 @@ class UnitOfWork:
         self.new: Objects = {}
         self.tracked: Objects = {}  # persistent objects with a state of their own: modified, or handed out for it
         self.deleted: Objects = {}
+        self.orphaned: list[tuple[Any, RelationInfo]] = []  # new objects that were taken from a parent, by relation
         self.undo = UndoLog()
         self.returned: set[int] = set()  # ids of what a rollback made transient; one that is used again does no harm
         # Set by a session that can load an attribute at the moment it is read.
@@ -202,6 +206,7 @@ class UnitOfWork:
 
     def _revert_all(self) -> None:
         """Undo what was not flushed."""
+        self.orphaned.clear()
         for obj in list(self.new.values()):
             self.returned.add(id(obj))
             self.forget_new(obj)
@@ -223,6 +228,7 @@ class UnitOfWork:
         for obj in list(self.new.values()):
             set_state(obj, TRANSIENT)
         self.new.clear()
+        self.orphaned.clear()
         self.tracked.clear()
         self.deleted.clear()
         self.undo.clear()

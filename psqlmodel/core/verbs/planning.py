@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from psqlmodel.core.unitofwork import insertion
 from psqlmodel.core.unitofwork.collect import Changes, Link, collect, outgoing, row_keys
 from psqlmodel.core.unitofwork.ordering import Group, parents_first
-from psqlmodel.core.unitofwork.orphans import lost_its_parent
+from psqlmodel.core.unitofwork.orphans import dropped, lost_its_parent
 from psqlmodel.core.unitofwork.takeover import find_takeovers
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.relations import RelationInfo
@@ -65,6 +65,7 @@ def plan(workspace: Workspace) -> Plan:
     """
     changes = collect(workspace.unit)
     _orphans_are_deleted(changes)
+    _orphans_are_dropped(changes, dropped(workspace.unit))
     return Plan(_planned(changes, workspace.catalog))
 
 
@@ -170,6 +171,16 @@ def _orphans_are_deleted(changes: Changes) -> None:
         changes.changed[mapper] = {keys: objects for keys, objects in groups.items() if objects}
         if not changes.changed[mapper]:
             del changes.changed[mapper]
+
+
+def _orphans_are_dropped(changes: Changes, orphans: list[Any]) -> None:
+    """Leave out the new ones that the flush will forget for the same reason."""
+    gone = set(map(id, orphans))
+    for mapper in {type(obj).__mapper__ for obj in orphans}:
+        changes.new[mapper] = [obj for obj in changes.new[mapper] if id(obj) not in gone]
+        if not changes.new[mapper]:
+            del changes.new[mapper]
+    changes.waiting -= gone
 
 
 def _is_deleted_orphan(obj: Any) -> bool:
