@@ -52,6 +52,22 @@ def test_a_text_is_prepared_when_it_comes_again(connections):
     assert len(prepared_names(connection)) == 1
 
 
+@pytest.mark.parametrize("args", [[5, 7], [-5, -7], [-(2**63), 2**63 - 1], [0, None], [3, True], ["4", 5]])
+def test_arguments_arrive_as_they_are_however_the_text_is_sent(driver, database_dsn, args):
+    """Numbers, which are written into the EXECUTE as they are, among them."""
+    connection = driver(database_dsn)
+    kinds = ["text" if type(arg) is str else "bool" if type(arg) is bool else "int8" for arg in args]
+    statement = Statement(
+        f"SELECT $1::{kinds[0]} AS one, 2 - 1 - 1, $2::{kinds[1]} AS two, -$1::{kinds[0]}::numeric", args
+    )
+    for _ in range(4):  # literals, PREPARE, EXECUTE twice
+        one, zero, two, negated = connection.execute(statement).data[0]
+        assert [one, two] == args
+        assert [type(one), type(two)] == [type(arg) for arg in args]
+        assert (zero, negated) == (0, -int(args[0]))
+    connection.close()
+
+
 @pytest.mark.parametrize("option", ["engine", "statement"])
 def test_nothing_is_prepared_where_it_is_not_wanted(driver, database_dsn, option):
     connection = driver(database_dsn, prepared_statements=option != "engine")
