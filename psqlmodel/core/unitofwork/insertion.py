@@ -191,17 +191,17 @@ def _insert_many(
 ) -> Steps[None]:
     type_of = workspace.catalog.type_of
     columns = [mapper.attributes[key] for key in keys]
-    key_names = [quote(column.name) for column in mapper.primary_key]
     open_keys = [column for column in mapper.primary_key if column.key not in keys]
     withheld = versioning.withheld(mapper, workspace.catalog)
     unset = [c for c in mapper.columns if c.key not in keys and not c.primary_key and c is not withheld]
     others = unset if mapper.primary_key else []
+    matched = mapper.primary_key if others or not workspace.catalog.is_plain(mapper) else ()
     text = sql.insert_many(
         mapper.qualified,
         sql.named(columns, [type_of(column) for column in columns]),
         made,
         [quote(column.name) for column in others],
-        key_names,
+        [quote(column.name) for column in matched],
     )
     pairs = zip(columns, values_of(group, columns), strict=True)
     arrays: list[Any] = [dumped_column(mapper, column, type_of(column), values) for column, values in pairs]

@@ -127,12 +127,15 @@ def nullify(workspace: Workspace, obj: Any, key: KeyTo) -> None:
 
 def leave_lists(mapper: Mapper, objects: Sequence[Any]) -> None:
     """Take deleted objects of one class off the loaded lists of the objects that they belonged to."""
-    for relation in mapper.all_relations():
+    for relation in mapper.all_relations() if objects else ():
         back = relation.back
         if back is None or not (relation.outgoing or relation.declared.secondary is not None):
             continue
+        concerned = objects
+        if not objects[0]._state.unit.identity.of(relation.target):  # what is loaded is all that there can be
+            concerned = [obj for obj in objects if relation.key in obj.__dict__ or relation.slot in obj.__dict__]
         members: dict[int, tuple[Any, list[Any]]] = {}  # by the owner's id
-        for obj in objects:
+        for obj in concerned:
             for owner in _owners(relation, obj):
                 members.setdefault(id(owner), (owner, []))[1].append(obj)
         for owner, gone in members.values():

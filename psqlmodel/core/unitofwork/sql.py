@@ -42,7 +42,9 @@ def insert_many(
 
     `made` are key columns that the server makes, with the expression that makes them; `returning` the columns whose
     values are wanted, `keys` the primary key. The result has the ordinal (from 1) first, then the columns of `made`,
-    then those of `returning`. Without both it has no rows. `$1` is the number of rows where there are no columns.
+    then those of `returning`. Without both it has no rows. `$1` is the number of rows where there are no columns. Without
+    `keys` nobody looks at the rows as they were written: a tenth of the time, where only `made` is wanted and nothing
+    on the server changes it.
     """
     given = [name for name, _ in columns]
     source = _source(columns)
@@ -52,14 +54,14 @@ def insert_many(
     selected = [*(f"{expression} AS {name}" for name, expression in made), *_aliased(columns), "d.ord"]
     targets = ", ".join([*made_names, *given])
     override = " OVERRIDING SYSTEM VALUE" if made else ""
+    insert = f"INSERT INTO {table} ({targets}){override} SELECT {targets} FROM r ORDER BY ord"
+    rows = f"WITH r AS MATERIALIZED (SELECT {', '.join(selected)} FROM {source})"
+    if not keys:
+        return f"{rows}, i AS ({insert}) SELECT {', '.join(['ord', *made_names])} FROM r"
     back = list(dict.fromkeys([*keys, *returning]))
     join = " AND ".join(f"i.{key} = r.{key}" for key in keys)
     wanted = ", ".join(["r.ord", *(f"r.{name}" for name in made_names), *(f"i.{name}" for name in returning)])
-    return (
-        f"WITH r AS MATERIALIZED (SELECT {', '.join(selected)} FROM {source}), "
-        f"i AS (INSERT INTO {table} ({targets}){override} SELECT {targets} FROM r ORDER BY ord "
-        f"RETURNING {', '.join(back)}) SELECT {wanted} FROM i JOIN r ON {join}"
-    )
+    return f"{rows}, i AS ({insert} RETURNING {', '.join(back)}) SELECT {wanted} FROM i JOIN r ON {join}"
 
 
 def make_keys(made: Sequence[tuple[str, str]]) -> str:

@@ -56,7 +56,7 @@ class UnitOfWork:
         self.strict = False
         self._clean: dict[Mapper, Clean] = {}
         self._pending: dict[Mapper, Pending] = {}
-        self._batches: weakref.WeakSet[Batch] | None = None  # made with the first: 2 µs of every session
+        self._batches: weakref.WeakSet[Batch] | None = None  # made with the first: two thirds of an empty session
 
     # --- what states ask --------------------------------------------------------------------------------------------
 
@@ -248,14 +248,13 @@ class UnitOfWork:
 
     def settle(self, obj: Any, baseline: dict[str, Any]) -> None:
         """Make an object clean after its row was written; `baseline` is what handed out values are compared with."""
-        mapper = type(obj).__mapper__
-        self.new.pop(id(obj), None)
-        if not baseline:
-            self.tracked.pop(id(obj), None)
-            set_state(obj, obj._state.batch or self.clean(mapper))
-            return
-        set_state(obj, State(self, mapper, PERSISTENT, obj._state.batch, baseline))
-        self.tracked[id(obj)] = obj
+        state = obj._state
+        if baseline:
+            set_state(obj, State(self, state.mapper, PERSISTENT, state.batch, baseline))
+            self.tracked[id(obj)] = obj
+        else:
+            _ = self.tracked.pop(id(obj), None)
+            set_state(obj, state.batch or self.clean(state.mapper))
 
     def settle_new(self, mapper: Mapper, objects: list[Any]) -> None:
         """Make new objects of one class clean after their rows were written."""
