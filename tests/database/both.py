@@ -52,7 +52,7 @@ class Statements(list[StatementEvent]):
 def _verbs(text: str) -> list[str]:
     first = text.split()[0]
     if " o1 AS (" in text:  # several operations together
-        return re.findall(r"\((INSERT|UPDATE) ", text)
+        return re.findall(r"\((INSERT|UPDATE|DELETE) ", text)
     return ["INSERT" if first == "WITH" and "INSERT INTO" in text else first]
 
 
