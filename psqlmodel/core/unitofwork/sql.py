@@ -42,9 +42,9 @@ def insert_many(
 
     `made` are key columns that the server makes, with the expression that makes them; `returning` the columns whose
     values are wanted, `keys` the primary key. The result has the ordinal (from 1) first, then the columns of `made`,
-    then those of `returning`. Without both it has no rows. `$1` is the number of rows where there are no columns. Without
-    `keys` nobody looks at the rows as they were written: a tenth of the time, where only `made` is wanted and nothing
-    on the server changes it.
+    then those of `returning`. Without both it has no rows. `$1` is the number of rows where there are no columns.
+    Without `keys` the rows are not looked at as they were written, which saves a tenth of the time: right where only
+    `made` is wanted and nothing on the server changes it.
     """
     given = [name for name, _ in columns]
     source = _source(columns)
@@ -122,9 +122,7 @@ def delete_guarded(table: str, keys: Sequence[TypedColumn], first: int = 1) -> s
 
 def lock(table: str, keys: Sequence[TypedColumn]) -> str:
     """Return the query that locks rows and gives the ordinals (from 1) of those found: an array per key column."""
-    return (
-        f"SELECT d.ord FROM {unnest(keys)} JOIN {table} AS t ON {keys_equal(keys, 1)} ORDER BY d.ord FOR UPDATE OF t"
-    )
+    return f"SELECT d.ord FROM {unnest(keys)} JOIN {table} AS t ON {keys_equal(keys, 1)} ORDER BY d.ord FOR UPDATE OF t"
 
 
 def versions(table: str, keys: Sequence[TypedColumn], version: str) -> str:
@@ -149,9 +147,7 @@ def delete_together(parts: Sequence[tuple[str, Sequence[TypedColumn]]]) -> str:
 
 def missing_rows(table: str, keys: Sequence[TypedColumn]) -> str:
     """Return the query for the ordinals (from 1) of the keys that have no row: an array per key column."""
-    return (
-        f"SELECT d.ord FROM {unnest(keys)} WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {keys_equal(keys, 1)})"
-    )
+    return f"SELECT d.ord FROM {unnest(keys)} WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {keys_equal(keys, 1)})"
 
 
 def unnest(columns: Sequence[TypedColumn], first: int = 1) -> str:

@@ -298,7 +298,7 @@ class UnitOfWork:
         return known is not None and known is not obj
 
     def _add(self, obj: Any) -> None:
-        state, mapper = obj._state, type(obj).__mapper__
+        state = obj._state
         if state.unit is self:
             if state.status == DELETED and id(obj) in self.deleted:
                 del self.deleted[id(obj)]
