@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
 
 _MOST_TEXTS: Final = 1000
-# How the statement fails of itself: by a function that hardly anyone calls, with a SQLSTATE that nothing else has.
-_FAIL: Final = "width_bucket(0::float8, 0::float8, 0::float8, {found}::int4)"
-_FAILED: Final = "2201G"
+# How the statement fails of itself: by a function of the count, with a SQLSTATE that nothing else in a flush has.
+_FAIL: Final = "ln(0 * count(*))"
+_FAILED: Final = "2201E"  # invalid_argument_for_logarithm
 
 
 def write(workspace: Workspace, parts: Parts, changes: Changes) -> Steps[None]:
@@ -67,35 +67,34 @@ def _statement(workspace: Workspace, parts: Parts, *, alone: bool) -> tuple[Stat
     shape = (alone, *(part.shape for part in parts.all))
     texts = [_insertion(workspace, parts, part, args) for part in parts.insertions]
     texts += [_writing(workspace, part, args, parts.writings[:n]) for n, part in enumerate(parts.writings)]
-    longest = args.add(max(len(part.objects) for part in parts.all))
+    joined = [part for part in parts.all if part.back or (part in parts.writings and not alone)]
+    longest = args.add(max(len(part.objects) for part in joined)) if joined else ""
     counts = [(part, args.add(len(part.objects))) for part in parts.writings] if alone else []
     known = workspace.catalog.derived.get(shape)
     if known is None:
         if len(workspace.catalog.derived) > _MOST_TEXTS:
             workspace.catalog.derived.clear()
-        known = workspace.catalog.derived[shape] = _text(parts, [t() for t in texts], longest, counts)
+        known = workspace.catalog.derived[shape] = _text(joined, [text() for text in texts], longest, counts)
     text, start = known
     return Statement(text, args.values, purpose="flush"), start
 
 
 def _text(
-    parts: Parts, tables: list[str], longest: str, counts: list[tuple[Writing, str]]
+    joined: list[Insertion | Writing], tables: list[str], longest: str, counts: list[tuple[Writing, str]]
 ) -> tuple[str, dict[int, int]]:
-    wanted, joins, start = ["g.ord"], [], {}
-    for part in parts.all:
-        start[part.number] = len(wanted)
+    """Return the text: the nth row has what concerns the nth object of each part, side by side."""
+    wanted, joins, start = ["g.ord"], [f"generate_series(1, {longest}::int8) AS g(ord)"], {}
+    for part in joined:
         name = f"o{part.number}"
-        inserted = isinstance(part, Insertion)
-        names = [*([] if inserted else ["ord"]), *(quote(str(column.name)) for column in part.back)]
-        if not names:
-            continue
-        wanted += [f"{name}.{column}" for column in names]
+        start[part.number] = len(wanted)
+        ordinal = [] if isinstance(part, Insertion) else ["ord"]
+        wanted += [f"{name}.{column}" for column in [*ordinal, *(quote(str(column.name)) for column in part.back)]]
         joins.append(f"LEFT JOIN {name} ON {name}.ord = g.ord")
     for part, count in counts:
-        found = f"(SELECT count(*) FROM o{part.number})"
-        wanted.append(f"CASE WHEN {found} <> {count}::int8 THEN {_FAIL.format(found=found)} END")
-    source = f"generate_series(1, {longest}::int8) AS g(ord)"
-    return f"WITH {', '.join(tables)} SELECT {', '.join(wanted)} FROM {' '.join([source, *joins])}", start
+        wanted.append(f"(SELECT CASE WHEN count(*) <> {count}::int8 THEN {_FAIL} END FROM o{part.number})")
+    if not joined:
+        return f"WITH {', '.join(tables)} SELECT {', '.join(['1', *wanted[1:]])}", start
+    return f"WITH {', '.join(tables)} SELECT {', '.join(wanted)} FROM {' '.join(joins)}", start
 
 
 class _Arguments:
@@ -243,6 +242,8 @@ def _changed(part: Writing, new: list[str], bump: list[str], source: str, where:
 
 def _receive(workspace: Workspace, parts: Parts, rows: Rows, start: dict[int, int]) -> None:
     for part in parts.writings:
+        if part.number not in start:
+            continue
         found = {row[0] for row in rows.data if row[start[part.number]] is not None}
         lost = versioning.lost_of(part.objects, found)
         if lost:
@@ -253,7 +254,7 @@ def _receive(workspace: Workspace, parts: Parts, rows: Rows, start: dict[int, in
         _take(part.objects, part.back, rows, start[part.number] + 1)
     for new in parts.insertions:
         relations = outgoing(new.mapper)
-        _take(new.objects, new.back, rows, start[new.number])
+        _take(new.objects, new.back, rows, start.get(new.number, 0))
         for obj in new.objects:
             take_keys(obj, relations)
             workspace.identity.put(new.mapper, new.mapper.key_of(obj), obj)
