@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from psqlmodel.model.state import DELETED, UNSET, Raw, raw_name
+from psqlmodel.model.state import DELETED, UNSET, Presumed, Raw, raw_name
 from psqlmodel.types import loader
 
 if TYPE_CHECKING:
@@ -211,6 +211,9 @@ class Refresher:
 
     def __call__(self, obj: Any, row: Sequence[Any]) -> None:
         """Take over the values of `row` for all attributes without changes."""
+        if obj._state.__class__ is Presumed:
+            unit: Any = obj._state.unit
+            unit.revive(obj)
         own = obj.__dict__
         kept = self.version if self.version is not None and self._waits_to_be_written(obj) else None
         original = obj._state.original

@@ -76,6 +76,10 @@ class Unit(Protocol):
         """Add an instance that was linked to one of its own."""
         ...
 
+    def revive(self, obj: Any) -> None:
+        """Take back that an instance is deleted: its row came."""
+        ...
+
 
 class _Rowless:
     """The states of instances that have no row: a write is no change, so nothing is remembered."""
@@ -165,6 +169,16 @@ class State:
         """Remember the value of `key` from before its first change."""
         if key not in self.original:
             self.original[key] = old
+
+
+class Presumed(State):
+    """The state of one instance whose row ON DELETE took along, as far as the session can know.
+
+    Its key led to a deleted row when it was read. Someone else may have given the row another key since, so that it
+    lives: then whatever brings the row makes the instance persistent again.
+    """
+
+    __slots__ = ()
 
 
 class Clean:

@@ -22,10 +22,10 @@ from .driving import Driving, peek
 from .ground import OnPurpose, Refused
 from .reference import DOOMED, NEW, STORED
 from .rival_models import RIVALS
-from .side import GONE, PATIENCE, Row, Seen, Side
+from .side import GONE, PATIENCE, TAKEN, Row, Seen, Side
 
 REASONS = {"stale": StaleObjectError, "lock": LockNotAvailable, "integrity": IntegrityError}
-STATUS = {NEW: "pending", STORED: "persistent", DOOMED: "deleted", GONE: "deleted"}
+STATUS = {NEW: "pending", STORED: "persistent", DOOMED: "deleted", GONE: "deleted", TAKEN: "deleted"}
 VERSIONED = tuple(rival.cls for rival in RIVALS.values() if rival.versioned)
 LABELS = ("a", "b", "c")
 
@@ -101,7 +101,7 @@ class Party:
         """What a query brought: the rows of the twin, in the objects that the session has.
 
         A row may come twice, so to speak: where someone else has made one with the key of an object that is not
-        flushed; and where a deposit is in another vault than the session knew when it deleted the vault.
+        flushed. A deposit that is in another vault than the session knew when it deleted the vault comes back.
         """
         rows, known = self.side.rows(kind), self.side.known
         assert {obj.label for obj in objects} == set(rows)
@@ -111,9 +111,17 @@ class Party:
                 _ = self.side.learn(kind, obj, STORED, rows[obj.label])
             elif seen.state == GONE:
                 self.session.expunge(obj)
+            elif seen.state == TAKEN:
+                self.revived(seen, obj, rows[obj.label])
             elif seen.state != NEW:
                 assert seen.obj is obj
                 seen.take(rows[obj.label])
+
+    def revived(self, seen: Seen, obj: Any, row: Row) -> None:
+        """The row of an object that was presumed to be deleted came."""
+        assert seen.obj is obj
+        seen.state = STORED
+        seen.take(row)
 
     def check(self) -> None:
         for seen in self.side.known.values():
@@ -257,12 +265,14 @@ class Rivals(RuleBasedStateMachine):
     def get(self, party: Party, kind: str, label: str) -> None:
         found = party.act(lambda: party.session.get(RIVALS[kind].cls, label))
         seen, row = party.side.known.get((kind, label)), party.side.rows(kind).get(label)
-        if seen is not None and seen.state != GONE:
+        if seen is not None and seen.state not in (GONE, TAKEN):
             assert found is (seen.obj if seen.state in (NEW, STORED) else None)
         elif row is None:
             assert found is None
         elif seen is None:
             _ = party.side.learn(kind, found, STORED, row)
+        elif seen.state == TAKEN:
+            party.revived(seen, found, row)
         else:
             party.session.expunge(found)
 
@@ -297,7 +307,7 @@ class Rivals(RuleBasedStateMachine):
         given = of_kind(kind, given)
         _ = party.act(lambda: party.session.flush())
         known = party.side.known.get((kind, label))
-        if known is not None and known.state == GONE:
+        if known is not None and known.state in (GONE, TAKEN):
             return
         try:
             written = party.driving.wait(party.session.upsert([RIVALS[kind].cls(label=label, **given)]))
@@ -374,8 +384,14 @@ class Rivals(RuleBasedStateMachine):
             (label,),
         )
 
+    @rule(label=labels, vault=st.none() | labels)
+    def someone_moves(self, label: str, vault: str | None) -> None:
+        """A deposit is in another vault than the two know: a deletion of that one does not take it along."""
+        text = "UPDATE {}.deposits SET vault_label = %s WHERE label = %s"
+        self.beside(text.format("public"), text.format("twin"), (vault, label))
+
     def beside(self, ours: str, twins: str, args: Row | tuple[Any, ...]) -> None:
-        """Do the same to the tables and to their twin, and find the same locks."""
+        """Do the same to the tables and to their twin, and find the same locks, and the same rows missing."""
         outcomes = []
         for text in (ours, twins):
             with self.plain.cursor() as cursor:
@@ -384,6 +400,8 @@ class Rivals(RuleBasedStateMachine):
                     outcomes.append(cursor.rowcount)
                 except psycopg2.errors.LockNotAvailable:
                     outcomes.append("locked")
+                except psycopg2.errors.ForeignKeyViolation:
+                    outcomes.append("no vault")
         assert outcomes[0] == outcomes[1], f"{ours}: {outcomes}"
 
     def teardown(self) -> None:

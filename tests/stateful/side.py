@@ -17,6 +17,7 @@ from .reference import DOOMED, NEW, STORED
 from .rival_models import RIVALS, Rival
 
 GONE = "gone"  # deleted by this transaction
+TAKEN = "taken"  # by ON DELETE, as far as this side knows
 PATIENCE = 0.01  # seconds that one side waits for a lock that the other one holds: it never gets it by waiting
 Row: TypeAlias = dict[str, Any]
 
@@ -194,7 +195,7 @@ class Side:
         for seen in self.of("Deposit", STORED):
             if seen.values["vault_label"] in gone:
                 _ = self._note(seen, made=False)
-                seen.state = GONE
+                seen.state = TAKEN
 
     def _note(self, seen: Seen, *, made: bool) -> Note:
         return self._frames[-1].setdefault(seen, Note(made))
@@ -205,7 +206,7 @@ class Side:
         self.sql("COMMIT")
         self._begin()
         self._frames = [{}]
-        self.known = {key: seen for key, seen in self.known.items() if seen.state != GONE}
+        self.known = {key: seen for key, seen in self.known.items() if seen.state not in (GONE, TAKEN)}
 
     def rollback(self) -> None:
         self.sql("ROLLBACK")

@@ -31,7 +31,7 @@ from psqlmodel.model.codegen import Load, entity_loader
 from psqlmodel.model.mapper import Mapper, mapper_of
 from psqlmodel.model.naming import did_you_mean
 from psqlmodel.model.path import RelationPath
-from psqlmodel.model.state import DELETED, PENDING, PERSISTENT, TRANSIENT, UNSET, State, missing, raw_name
+from psqlmodel.model.state import DELETED, PENDING, PERSISTENT, TRANSIENT, UNSET, Presumed, State, missing, raw_name
 from psqlmodel.query.expression import ColumnExpression
 from psqlmodel.query.lexing import first_word, tokens
 from psqlmodel.query.nodes import Deferred
@@ -387,7 +387,7 @@ def _check_persistent(workspace: Workspace, obj: Any, verb: str) -> Mapper:
     if state.unit is not workspace.unit:
         where = "no session" if state.unit is None else "another session"
         raise ObjectStateError(f"{verb}: this {mapper.name} belongs to {where}: add it to this one first")
-    if state.status == DELETED:
+    if state.status == DELETED and state.__class__ is not Presumed:  # else the row says whether it is
         raise ObjectStateError(f"{verb}: this {mapper.name} is deleted")
     return mapper
 

@@ -11,7 +11,7 @@ from psqlmodel.core.unitofwork.ordering import Group
 from psqlmodel.core.unitofwork.sending import send
 from psqlmodel.core.unitofwork.updating import in_key_order, key_arrays, named_keys, read_versions
 from psqlmodel.model.mapper import Mapper
-from psqlmodel.model.state import DELETED, State, set_state
+from psqlmodel.model.state import DELETED, Presumed, State, set_state
 from psqlmodel.steps import Statement, Steps
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def delete(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
     for mapper in group:
         objects = rows_of[mapper] = in_key_order(mapper, changes.deleted[mapper])
         yield from links.unlink_deleted(workspace, mapper, objects)
-        yield from read_versions(workspace, mapper, objects)
+        yield from read_versions(workspace, mapper, objects, "DELETE")
         keys = [*named_keys(mapper, type_of), *versioning.guards(mapper, type_of)]
         arrays = [*key_arrays(mapper, objects, type_of), *versioning.versions(mapper, objects, type_of)]
         if together and mapper.version is not None:
@@ -63,7 +63,10 @@ def _check_versions(workspace: Workspace, mapper: Mapper, objects: list[Any], lo
 
 
 def mark_cascaded(workspace: Workspace, mapper: Mapper, deleted: list[Any]) -> None:
-    """Follow ON DELETE for loaded objects: those that the database deleted too, and keys that it set to NULL."""
+    """Follow ON DELETE for loaded objects: those that the database deleted too, and keys that it set to NULL.
+
+    By the keys that the session knows: someone else may have changed them since, so it is presumed and not certain.
+    """
     for child in workspace.identity.mappers():
         for key in links.keys_to(child, mapper):
             gone = {tuple(obj.__dict__.get(name) for name in key.remote) for obj in deleted}
@@ -76,8 +79,18 @@ def mark_cascaded(workspace: Workspace, mapper: Mapper, deleted: list[Any]) -> N
                 for obj in hit:
                     links.nullify(workspace, obj, key)
             elif hit:
-                now_deleted(workspace, child, hit)
+                _presume_deleted(workspace, child, hit)
                 mark_cascaded(workspace, child, hit)
+
+
+def _presume_deleted(workspace: Workspace, mapper: Mapper, objects: list[Any]) -> None:
+    """Take objects of one class off the session's books; they stay in the identity map for rows that live yet."""
+    unit = workspace.unit
+    unit.undo.deleted(objects)
+    for obj in objects:
+        _ = unit.tracked.pop(id(obj), None)
+        set_state(obj, Presumed(unit, mapper, DELETED, obj._state.batch))
+    links.leave_lists(mapper, objects)
 
 
 def now_deleted(workspace: Workspace, mapper: Mapper, objects: Sequence[Any]) -> None:

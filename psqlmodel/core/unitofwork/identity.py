@@ -10,6 +10,7 @@ import weakref
 from typing import Any, TypeAlias
 
 from psqlmodel.model.mapper import Mapper
+from psqlmodel.model.state import Presumed
 
 Map: TypeAlias = dict[Any, "weakref.ref[Any]"]
 
@@ -35,12 +36,13 @@ class IdentityMap:
         return found
 
     def get(self, mapper: Mapper, key: Any) -> Any:
-        """Return the object with this key, or None."""
+        """Return the object with this key, or None; one that is presumed to be deleted is left to who loads rows."""
         found = self._maps.get(mapper)
         if found is None:
             return None
         reference = found.get(key)
-        return None if reference is None else reference()
+        obj = None if reference is None else reference()
+        return None if obj is None or obj._state.__class__ is Presumed else obj
 
     def put(self, mapper: Mapper, key: Any, obj: Any) -> None:
         """Enter an object."""
@@ -49,7 +51,8 @@ class IdentityMap:
 
     def discard(self, mapper: Mapper, key: Any, obj: Any) -> None:
         """Remove `obj`, if it is what stands under this key."""
-        if self.get(mapper, key) is obj:
+        reference = self.of(mapper).get(key)
+        if reference is not None and reference() is obj:
             del self._maps[mapper][key]
 
     def sweep_if_due(self, mapper: Mapper, coming: int = 0) -> None:
@@ -65,9 +68,9 @@ class IdentityMap:
         self._due[mapper] = max(_FIRST_SWEEP, 2 * (len(entries) + coming))
 
     def objects(self, mapper: Mapper) -> list[Any]:
-        """Return the living objects of one class."""
+        """Return the living objects of one class, without those that are presumed to be deleted."""
         found = [reference() for reference in list(self._maps.get(mapper, {}).values())]
-        return [obj for obj in found if obj is not None]
+        return [obj for obj in found if obj is not None and obj._state.__class__ is not Presumed]
 
     def mappers(self) -> list[Mapper]:
         """Return the classes of which objects were entered."""

@@ -32,6 +32,7 @@ from psqlmodel.model.codegen import Field
 from psqlmodel.model.fields import Column
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.relations import RelationInfo
+from psqlmodel.model.state import UNSET, Raw
 from psqlmodel.query.quoting import quote
 from psqlmodel.steps import Rows, Statement, Steps
 
@@ -219,12 +220,39 @@ def _insert_many(
 
 
 def receive(objects: Sequence[Any], columns: Sequence[Column[Any]], rows: Rows, numbered: bool) -> None:
-    """Put what the server made into the objects; with `numbered` a row says first which object (from 1) it is for."""
+    """Put what the server made, the first columns of the rows, into the objects.
+
+    With `numbered` a row says before them which object (from 1) it is for.
+    """
     first = 1 if numbered else 0
-    fields = [Field(c, oid, n + first) for n, (c, oid) in enumerate(zip(columns, rows.shape.oids[first:], strict=True))]
+    oids = rows.shape.oids[first : first + len(columns)]
+    fields = [Field(c, oid, n + first) for n, (c, oid) in enumerate(zip(columns, oids, strict=True))]
     targets = [objects[row[0] - 1].__dict__ for row in rows.data] if numbered else [objects[0].__dict__]
     for field in fields:
         _receive_column(targets, field, [row[field.position] for row in rows.data])
+
+
+def alike(objects: Sequence[Any], columns: Sequence[Column[Any]], rows: Rows) -> list[int]:
+    """Return the ordinals of the rows that say what their objects say, as far as these know it.
+
+    A row begins with its ordinal (from 1) and one value that is not compared.
+    """
+    oids = rows.shape.oids[2:]
+    fields = [Field(c, oid, n) for n, (c, oid) in enumerate(zip(columns, oids, strict=True), 2)]
+    return [row[0] for row in rows.data if all(_says(objects[row[0] - 1], field, row) for field in fields)]
+
+
+def _says(obj: Any, field: Field, row: Sequence[Any]) -> bool:
+    """Tell whether the database has what an object had before the program changed it."""
+    values, wire = obj.__dict__, row[field.position]
+    known = obj._state.original.get(field.key, values.get(field.key, values.get(field.slot, UNSET)))
+    if isinstance(known, Raw):
+        known = known.wire
+    value = wire if wire is None or field.convert is None else field.convert(wire)
+    if known is UNSET or known == value:
+        return True
+    load = type(obj).__mapper__.attributes[field.key].pg_type.load
+    return field.raw and load is not None and None not in (known, value) and bool(load(known) == load(value))
 
 
 def _receive_column(targets: list[dict[str, Any]], field: Field, wires: list[Any]) -> None:

@@ -125,9 +125,10 @@ def lock(table: str, keys: Sequence[TypedColumn]) -> str:
     return f"SELECT d.ord FROM {unnest(keys)} JOIN {table} AS t ON {keys_equal(keys, 1)} ORDER BY d.ord FOR UPDATE OF t"
 
 
-def versions(table: str, keys: Sequence[TypedColumn], version: str) -> str:
-    """Return the query for the ordinals (from 1) and versions of rows: an array per key column."""
-    return f"SELECT d.ord, t.{version} FROM {unnest(keys)} JOIN {table} AS t ON {keys_equal(keys, 1)}"
+def by_keys(table: str, keys: Sequence[TypedColumn], columns: Sequence[str]) -> str:
+    """Return the query for the ordinals (from 1) and some columns of rows: an array per key column."""
+    wanted = ", ".join(f"t.{column}" for column in columns)
+    return f"SELECT d.ord, {wanted} FROM {unnest(keys)} JOIN {table} AS t ON {keys_equal(keys, 1)}"
 
 
 def delete_together(parts: Sequence[tuple[str, Sequence[TypedColumn]]]) -> str:

@@ -190,7 +190,9 @@ class UnitOfWork:
     def committed(self) -> None:
         """Forget what the transaction changed: there is no way back behind a commit."""
         for obj in self.undo.deleted_objects():
-            set_state(obj, TRANSIENT)
+            if obj._state.status == DELETED:  # else its row was found alive meanwhile
+                self.identity.discard(type(obj).__mapper__, type(obj).__mapper__.stored_key_of(obj), obj)
+                set_state(obj, TRANSIENT)
         self.undo.clear()
 
     def restore(self) -> None:
@@ -255,6 +257,11 @@ class UnitOfWork:
         else:
             _ = self.tracked.pop(id(obj), None)
             set_state(obj, state.batch or self.clean(state.mapper))
+
+    def revive(self, obj: Any) -> None:
+        """Make an object that was presumed to be deleted persistent again: its row came."""
+        if id(obj) not in self.deleted:  # else the program wants it to go anyway
+            self.settle(obj, obj._state.original)
 
     def settle_new(self, mapper: Mapper, objects: list[Any]) -> None:
         """Make new objects of one class clean after their rows were written."""

@@ -36,7 +36,7 @@ def _write(
     workspace: Workspace, mapper: Mapper, changed: list[Column[Any]], values: list[list[Any]], objects: list[Any]
 ) -> Steps[None]:
     """Send the UPDATE of an array of values for each column, and receive what the server makes anew."""
-    yield from read_versions(workspace, mapper, objects)
+    yield from read_versions(workspace, mapper, objects, "UPDATE")
     computed = workspace.catalog.generated(mapper)
     made = [c for c in mapper.columns if c.generated or c.version or c.name in computed]
     statement = _statement(workspace, mapper, changed, values, objects, made)
@@ -90,10 +90,12 @@ def _version(mapper: Mapper, obj: Any, type_of: Any) -> list[Any]:
     return [] if version is None else [dumped(mapper, version, type_of(version), obj.__dict__[version.key])]
 
 
-def read_versions(workspace: Workspace, mapper: Mapper, objects: list[Any]) -> Steps[None]:
+def read_versions(workspace: Workspace, mapper: Mapper, objects: list[Any], operation: str) -> Steps[None]:
     """Read the versions of rows that the database itself changed in this transaction (ON DELETE SET NULL).
 
-    Such a version is None without the program having set it.
+    Such a version is None without the program having set it. The one that is read can't tell what someone else did
+    before; so the rows must say what their objects say. Raises `StaleObjectError` for those that don't; `operation` is
+    what they are read for, in the message.
     """
     version = mapper.version
     if version is None or not is_system(version):
@@ -102,8 +104,19 @@ def read_versions(workspace: Workspace, mapper: Mapper, objects: list[Any]) -> S
     asked = [obj for obj in unread if version.key not in obj._state.original]
     if not asked:
         return
-    type_of = workspace.catalog.type_of
-    yield from _read_versions(workspace, mapper, version, asked, key_arrays(mapper, asked, type_of))
+    keys = key_arrays(mapper, asked, workspace.catalog.type_of)
+    columns = [version, *_compared(workspace, mapper)]
+    rows = yield from _read(workspace, mapper, columns, keys)
+    lost = versioning.lost_of(asked, insertion.alike(asked, columns[1:], rows))
+    if lost:
+        raise versioning.stale_error(mapper, operation, lost, len(objects))
+    insertion.receive(asked, columns[:1], rows, numbered=True)
+
+
+def _compared(workspace: Workspace, mapper: Mapper) -> list[Column[Any]]:
+    """Return the columns that hold what programs wrote."""
+    computed = workspace.catalog.generated(mapper)
+    return [c for c in mapper.columns if not (c.primary_key or c.generated or c.version or c.name in computed)]
 
 
 def read_new_versions(workspace: Workspace, mapper: Mapper, objects: Sequence[Any]) -> Steps[None]:
@@ -112,15 +125,15 @@ def read_new_versions(workspace: Workspace, mapper: Mapper, objects: Sequence[An
     if version is None or not objects:
         return
     arrays = _arrays(mapper, [mapper.key_of(obj) for obj in objects], workspace.catalog.type_of)
-    yield from _read_versions(workspace, mapper, version, objects, arrays)
-
-
-def _read_versions(
-    workspace: Workspace, mapper: Mapper, version: Column[Any], objects: Sequence[Any], keys: list[list[Any]]
-) -> Steps[None]:
-    text = sql.versions(mapper.qualified, named_keys(mapper, workspace.catalog.type_of), quote(str(version.name)))
-    rows = yield from execute(workspace, Statement(text, keys, purpose="flush"))
+    rows = yield from _read(workspace, mapper, [version], arrays)
     insertion.receive(objects, [version], rows, numbered=True)
+
+
+def _read(workspace: Workspace, mapper: Mapper, columns: list[Column[Any]], keys: list[list[Any]]) -> Steps[Rows]:
+    """Read columns of rows by key, each with its ordinal first."""
+    names = [quote(str(column.name)) for column in columns]
+    text = sql.by_keys(mapper.qualified, named_keys(mapper, workspace.catalog.type_of), names)
+    return (yield from execute(workspace, Statement(text, keys, purpose="flush")))
 
 
 def in_key_order(mapper: Mapper, objects: Sequence[Any]) -> list[Any]:
