@@ -28,6 +28,7 @@ from psqlmodel.model.state import (
     Batch,
     Clean,
     Pending,
+    Presumed,
     Raw,
     State,
     set_state,
@@ -189,9 +190,12 @@ class UnitOfWork:
     def committed(self) -> None:
         """Forget what the transaction changed: there is no way back behind a commit."""
         for obj in self.undo.deleted_objects():
-            if obj._state.status == DELETED:  # else its row was found alive meanwhile
-                self.identity.discard(type(obj).__mapper__, type(obj).__mapper__.stored_key_of(obj), obj)
-                set_state(obj, TRANSIENT)
+            state = obj._state
+            if state.status != DELETED:  # its row was found alive meanwhile
+                continue
+            if isinstance(state, Presumed):  # it still is in the identity map
+                self.identity.discard(state.mapper, state.mapper.stored_key_of(obj), obj)
+            set_state(obj, TRANSIENT)
         self.undo.clear()
 
     def restore(self) -> None:
