@@ -143,6 +143,30 @@ async def test_a_circle_of_two_tables_is_closed_by_an_update(both: Both, stateme
         assert both.value("SELECT count(*) FROM crews") == 0
 
 
+async def test_rows_of_a_circle_may_have_keys_that_were_set_after_add(both: Both, statements: Statements) -> None:
+    async with both.session() as session:
+        department, boss = Department(), Staff()
+        session.add_all([department, boss])
+        department.boss, boss.department = boss, department
+        department.id, boss.id = 7, 8
+        await session.commit()
+        assert statements.verbs == ["INSERT", "INSERT", "UPDATE"]
+        assert (department.boss_id, boss.department_id) == (8, 7)
+        assert await session.get(Department, 7) is department
+    assert both.value("SELECT boss_id FROM crews WHERE id = 7") == 8
+
+
+async def test_and_of_one_that_refers_to_itself(both: Both) -> None:
+    async with both.session() as session:
+        first, second = Node(name="first"), Node(name="second")
+        session.add_all([first, second])
+        first.parent, second.parent = second, first
+        first.id, second.id = 11, 12
+        await session.commit()
+        assert (first.parent_id, second.parent_id) == (12, 11)
+    assert both.column("SELECT parent_id FROM nodes ORDER BY id") == [12, 11]
+
+
 async def test_a_circle_without_a_gap_is_closed_where_its_keys_are_deferrable(both: Both) -> None:
     async with both.session() as session:
         hen = Hen(egg=Egg())

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from psqlmodel import Column, Engine, PSQLModel, StaleObjectError, table
+from psqlmodel import Column, Engine, Insert, PSQLModel, QueryError, StaleObjectError, Update, table
 
 from .both import Both, Statements
 from .rows import rows
@@ -248,3 +248,18 @@ async def test_merge(both: Both) -> None:
         await session.merge([detached, Reading(place="south", day=1)])
         await session.commit()
     assert rows(both, "SELECT place, note FROM readings ORDER BY place") == [("north", "merged"), ("south", None)]
+
+
+async def test_an_insert_of_the_builder_that_should_return_the_version_is_refused(
+    both: Both, statements: Statements
+) -> None:
+    async with both.session() as session:
+        for returned in (Reading, Reading.xmin):  # type: ignore[attr-defined]
+            with pytest.raises(QueryError, match=r"Insert\(Reading\) can't return xmin, the version of Reading"):
+                await session.exec(Insert(Reading).Values(place="north", day=1).Returning(returned)).all()
+        assert statements.sent == []
+        days = await session.exec(Insert(Reading).Values(place="north", day=1).Returning(Reading.day)).all()
+        assert [row.day for row in days] == [1]
+        changed = await session.exec(Update(Reading).Set(value=2).Where(Reading.day == 1).Returning(Reading)).all()
+        assert [(reading.value, reading.xmin is not None) for reading in changed] == [(2, True)]
+        await session.commit()

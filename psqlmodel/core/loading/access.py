@@ -15,7 +15,8 @@ from psqlmodel.core.loading.include import include
 from psqlmodel.core.loading.keys import Match, distinct_keys
 from psqlmodel.core.loading.reading import Loaded, autoflush, fetch, known_types, load_columns, load_rows, prepared
 from psqlmodel.core.row import rows_of
-from psqlmodel.core.transaction import execute
+from psqlmodel.core.transaction import execute, within
+from psqlmodel.core.unitofwork import versioning
 from psqlmodel.core.unitofwork.collect import changed_columns
 from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.core.unitofwork.unit import put_back
@@ -32,9 +33,12 @@ from psqlmodel.model.mapper import Mapper, mapper_of
 from psqlmodel.model.naming import did_you_mean
 from psqlmodel.model.path import RelationPath
 from psqlmodel.model.state import DELETED, PENDING, PERSISTENT, TRANSIENT, UNSET, Presumed, State, missing, raw_name
+from psqlmodel.model.versions import is_system
 from psqlmodel.query.expression import ColumnExpression
+from psqlmodel.query.insert import InsertQuery
 from psqlmodel.query.lexing import first_word, tokens
 from psqlmodel.query.nodes import Deferred
+from psqlmodel.query.outputs import EntityOutput
 from psqlmodel.query.quoting import quote
 from psqlmodel.query.raw import translate_params
 from psqlmodel.query.rowset import Rowset
@@ -196,7 +200,8 @@ def _by_key_text(mapper: Mapper, columns: Sequence[Column[Any]]) -> str:
 def select(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded[Any]]:
     """Send a query of the builder, or SQL text with its parameters, and return its objects or rows.
 
-    Raises `QueryError` for anything else, and for parameters beside a query of the builder.
+    Raises `QueryError` for anything else, for parameters beside a query of the builder, and for an INSERT that can't
+    give back what it should.
     """
     if isinstance(query, str):
         return (yield from _execute_text(workspace, query, params))
@@ -204,6 +209,8 @@ def select(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded
         raise QueryError(f"expected a query or SQL text, not {_what(query)}")
     if params is not None:
         raise QueryError("params belong to SQL text; a query of the builder has its values inside")
+    if isinstance(query, InsertQuery) and query.outputs:
+        yield from _check_returning(workspace, query)
     compiled, rows = yield from fetch(workspace, query)
     if _writes(query):
         workspace.transaction.worked = True
@@ -213,6 +220,28 @@ def select(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded
     if isinstance(query, Rowset) and query.includes:
         yield from _include(workspace, query, loaded)
     return loaded
+
+
+def _check_returning(workspace: Workspace, query: InsertQuery[Any]) -> Steps[None]:
+    """Refuse an INSERT that should return a version which the table does not give back."""
+    mapper = mapper_of(query.entity)
+    if mapper.version is None or not is_system(mapper.version) or not _returns(query, str(mapper.version.name)):
+        return
+    if workspace.catalog.missing([mapper]):
+        yield from within(workspace, workspace.catalog.ensure([mapper]))
+    if versioning.withheld(mapper, workspace.catalog) is not None:
+        name = mapper.version.name
+        raise QueryError(
+            f"Insert({mapper.name}) can't return {name}, the version of {mapper.name}: {mapper.qualified} is "
+            "partitioned (or a view), and what it hands on comes back without it. Return single columns, or write objects with "
+            "session.add_all or session.upsert: these read it"
+        )
+
+
+def _returns(query: InsertQuery[Any], column: str) -> bool:
+    """Tell whether a query returns a column of its table, by itself or in an object."""
+    given = (o.columns if isinstance(o, EntityOutput) else (o.expression,) for o in query.outputs)
+    return any(isinstance(part, ColumnExpression) and part.name == column for parts in given for part in parts)
 
 
 def _execute_text(workspace: Workspace, text: str, params: Any) -> Steps[Loaded[Any]]:

@@ -52,6 +52,7 @@ def insert(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
         batches: list[tuple[Mapper, tuple[str, ...], list[Any]]] = []
         for mapper, same in by_mapper(level).items():
             take_all_keys(same, relations[mapper])
+            _withhold_late(mapper, same, changes)
             batches += [(mapper, keys, batch) for keys, batch in by_row_keys(mapper, same).items()]
         for mapper, keys, batch in batches:
             yield from _insert_group(workspace, mapper, keys, batch)
@@ -145,6 +146,16 @@ def _note_late(obj: Any, waits: list[RelationInfo], changes: Changes) -> None:
                 "make one of the columns in the circle nullable, or flush one of the objects first"
             )
         changes.late.setdefault((mapper, relation.local_keys), []).append(obj)
+
+
+def _withhold_late(mapper: Mapper, objects: list[Any], changes: Changes) -> None:
+    """Leave out keys of rows that are written later, which are known where the program made them."""
+    for (late, keys), waiting in changes.late.items():
+        ids = {id(obj) for obj in waiting} if late is mapper else ()
+        for obj in objects if ids else ():
+            if id(obj) in ids:
+                for key in keys:
+                    _ = obj.__dict__.pop(key, None)
 
 
 def _insert_group(workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], group: list[Any]) -> Steps[None]:
