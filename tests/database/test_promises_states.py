@@ -79,7 +79,8 @@ async def test_delete_sends_no_select(both: Both, statements: Statements) -> Non
         statements.clear()
         session.delete(user)
         await session.commit()
-    assert [text.split()[0] for text in statements.sent] == ["DELETE"]
+    assert statements.verbs == ["DELETE"]
+    assert len(statements.sent) == 1
     assert both.value("SELECT count(*) FROM orders") == 0
 
 
