@@ -14,7 +14,7 @@ state before the `yield` that moves the server (a cancelled BEGIN must not leak 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -55,11 +55,24 @@ class Statement:
         return f"Statement({self.text!r}, {len(self.args)} arguments)"
 
 
+class Columns:
+    """Records given by the column: a driver may take the lists of `values`, or iterate over the records."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: Sequence[Sequence[Any]]) -> None:
+        self.values = values
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return zip(*self.values, strict=True)
+
+
 class Copy:
     """Rows to be written by COPY … FROM STDIN: the one request that is no statement.
 
     `table` is the quoted, qualified table; `columns` the quoted column names; `types` the element types that carry
-    the values (`PgType.transport`), `records` the rows as tuples of wire values. `prelude` as in `Statement`.
+    the values (`PgType.transport`), `records` the rows as tuples of wire values, or `Columns`. `prelude` as in
+    `Statement`.
     """
 
     __slots__ = ("columns", "prelude", "purpose", "records", "table", "types")

@@ -28,6 +28,7 @@ from psqlmodel.errors import DatabaseError, DataError, ProgrammingError
 from psqlmodel.gcpause import WORTH_A_PAUSE, relaxed
 from psqlmodel.query.lexing import first_word, is_script, tokens
 from psqlmodel.steps import NO_COLUMNS, Copy, Rows, Shape, Statement
+from psqlmodel.types import parse_array
 
 PREPARED_STATEMENTS = 256  # of each connection; each costs the server some 10 to 50 kB
 
@@ -243,7 +244,12 @@ class Connection:
         return Rows((), NO_COLUMNS, _count(status))
 
     async def _takes_binary(self, request: Copy) -> bool:
-        """Tell whether all columns are what their values are: binary is then several times as fast as text."""
+        """Tell whether all columns are what their values are, and binary is faster than text: a float takes a fifth.
+
+        A numeric takes asyncpg seven times as long in binary, which makes text the faster for rows that have one.
+        """
+        if "numeric" in request.types:
+            return False
         key = (request.table, tuple(request.columns))
         oids = self._columns.get(key)
         if oids is None:
@@ -455,6 +461,10 @@ def _float4(value: Any) -> str:
     return repr(float(value))
 
 
+def _numerics(text: str) -> list[Any]:
+    return parse_array(text, Decimal)
+
+
 async def connect(
     dsn: dict[str, str],
     *,
@@ -482,6 +492,10 @@ async def connect(
     declare_text(raw, _TEXT_TYPES)
     # Binary float4 would be 1.10000002384…; its text is the shortest that means the same: 1.1.
     raw._protocol.get_settings().add_python_codec(700, "float4", "pg_catalog", (), "scalar", _float4, float, "text")
+    # An array of 1,000 numerics takes asyncpg seven times as long in binary as its literal takes us.
+    raw._protocol.get_settings().add_python_codec(
+        1231, "_numeric", "pg_catalog", (), "scalar", wire.to_text, _numerics, "text"
+    )
     raw._protocol.get_settings().register_data_types(_ARRAYS)
     connection = Connection(raw, prepared_statements=prepared_statements)
     if not prepared_statements:

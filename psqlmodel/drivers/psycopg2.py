@@ -235,24 +235,15 @@ class _Source:
 
     def __init__(self, request: Copy) -> None:
         self._blocks = wire.copy_blocks(request.records)
-        self._rest = ""
         self.error: BaseException | None = None
 
     def read(self, size: int) -> str:
-        """Return some `size` characters, nothing at the end."""
-        pieces, length = [self._rest], len(self._rest)
+        """Return the next block, nothing at the end. It may be longer than `size`, which is a hint to psycopg2."""
         try:
-            for block in self._blocks:
-                pieces.append(block)
-                length += len(block)
-                if length >= size:
-                    break
+            return next(self._blocks, "")
         except BaseException as error:
             self.error = error
             raise
-        text = "".join(pieces)
-        self._rest = text[size:]
-        return text[:size]
 
 
 # --- texts and values ---------------------------------------------------------------------------------------

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from itertools import islice
+from types import NoneType
 from typing import Any, Final
 
-from psqlmodel.types import array_literal, text_of
+from psqlmodel.steps import Columns
+from psqlmodel.types import array_literal, plain_texts, text_of
 
 # Native types: OID → (name, OID of the array type).
 NATIVE: Final[dict[int, tuple[str, int]]] = {
@@ -127,43 +129,44 @@ def to_text(value: Any) -> str:
 
 _BLOCK = 1000  # rows that are written column by column: enough to pay for it, few enough to stay in the cache
 _SPECIAL = re.compile(r"[\\\t\n\r]")
-_EXTREME = re.compile(r"9999-12-31|0001-01-01")  # may be an infinity
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def copy_blocks(records: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """Yield records of wire values in COPY's text format, some hundred lines at a time.
+    """Yield records of wire values in COPY's text format, a thousand lines at a time.
 
     Column by column, since a column is of one type: a quarter of the time of value by value.
     """
+    for block in _blocks(records):
+        columns = [_copy_column(column) for column in block]
+        yield "\n".join(map("\t".join, zip(*columns, strict=True))) + "\n"
+
+
+def _blocks(records: Iterable[Sequence[Any]]) -> Iterator[Iterable[Sequence[Any]]]:
+    """Yield the columns of some rows at a time."""
+    if isinstance(records, Columns):
+        for start in range(0, len(records.values[0]), _BLOCK):
+            yield [column[start : start + _BLOCK] for column in records.values]
+        return
     rows = iter(records)
     while block := list(islice(rows, _BLOCK)):
-        columns = [_copy_column(column) for column in zip(*block, strict=True)]
-        yield "\n".join(map("\t".join, zip(*columns, strict=True))) + "\n"
+        yield zip(*block, strict=True)
 
 
 def _copy_column(values: Sequence[Any]) -> Iterable[str]:
     kinds = set(map(type, values))
-    if len(kinds) == 1:
-        (kind,) = kinds
-        if kind is int:
-            return map(int.__repr__, values)
-        if kind is float:
-            return map(float.__repr__, values)
-        if kind is str and _SPECIAL.search("".join(values)) is None:
-            return values
-        if kind is datetime or kind is date:
-            texts = list(map(kind.__str__, values))
-            if _EXTREME.search("\n".join(texts)) is None:
-                return texts
-    return map(_copy_field, values)
+    if NoneType in kinds:
+        texts = iter(_copy_texts([value for value in values if value is not None], kinds - {NoneType}))
+        return ["\\N" if value is None else next(texts) for value in values]
+    return _copy_texts(values, kinds)
 
 
-def _copy_field(value: Any) -> str:
-    if value is None:
-        return "\\N"
-    text = value if type(value) is str else to_text(value)
-    return text if text.isalnum() else text.translate(_ESCAPES)  # asking first is three times as fast
+def _copy_texts(values: Sequence[Any], kinds: set[type]) -> Iterable[str]:
+    """Return the texts of values that are not None, escaped for COPY."""
+    if kinds == {str}:
+        return values if _SPECIAL.search("".join(values)) is None else [text.translate(_ESCAPES) for text in values]
+    write = plain_texts(kinds)
+    return [to_text(value).translate(_ESCAPES) for value in values] if write is None else write(values)
 
 
 def utc_naive(value: datetime) -> datetime:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from psqlmodel.types.arrays import array, array_literal, parse_array, text_of
+from psqlmodel.types.arrays import array, array_literal, parse_array, plain_texts, text_of
 from psqlmodel.types.catalog import as_text, by_oid, from_catalog, loader, resolve
 from psqlmodel.types.enums import enum
 from psqlmodel.types.geometry import Box, Circle, Line, LineSegment, Path, Point, Polygon
@@ -206,5 +206,6 @@ __all__ = [
     "as_text",
     "array_literal",
     "parse_array",
+    "plain_texts",
     "text_of",
 ]
