@@ -7,8 +7,10 @@ finds what the last one found. Pure, apart from `commit_whole`, which yields wha
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from psqlmodel.core.transaction import CONFLICTS
 from psqlmodel.errors import TransactionAbortedError, TransactionRollbackError
 from psqlmodel.model.collections import RelationList
 from psqlmodel.model.state import State, set_state
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 _REPLAYS: Final = 5  # without a pause: who was in the way has committed by then
 _FEW: Final = 1000  # objects: 2 ms at most, where a commit of as many takes ten
-_AGAIN: Final = ("40001", "40P01", None)  # None: a lost COMMIT that the server is known to have rolled back
+_AGAIN: Final = (*CONFLICTS, None)  # None: a lost COMMIT that the server is known to have rolled back
 
 
 def may_run_again(error: BaseException | None) -> bool:
@@ -31,22 +33,37 @@ def may_run_again(error: BaseException | None) -> bool:
 
 
 def commit_whole(workspace: Workspace, commit: Callable[[], Steps[None]]) -> Steps[None]:
-    """Flush and commit by `commit`; again after a conflict, where the transaction is nothing but this flush."""
-    if workspace.transaction.begun or not _worth_keeping(workspace):
+    """Flush and commit by `commit`; again after a conflict, where the transaction is nothing but this flush.
+
+    What is pending is kept when the flush is about to send the first of several statements; one that is alone is just
+    sent again. Where handlers may change what is pending, it is kept before they are called.
+    """
+    transaction = workspace.transaction
+    if transaction.begun or not _worth_keeping(workspace):
         yield from commit()
         return
     for _ in range(_REPLAYS):
-        wishes = Wishes(workspace.unit)
+        kept: list[Wishes] = []
+        transaction.keep = partial(_keep, workspace.unit, kept)
+        if workspace.events.of("before_flush"):
+            transaction.keep()
         try:
             yield from commit()
         except TransactionRollbackError as error:
-            if not may_run_again(error):
+            if not may_run_again(error) or not kept:
                 raise
-            workspace.transaction.failure = None
-            wishes.put_back()
+            transaction.failure = None
+            kept[0].put_back()
         else:
             return
+        finally:
+            transaction.keep = None
     yield from commit()
+
+
+def _keep(unit: UnitOfWork, kept: list[Wishes]) -> None:
+    if not kept:
+        kept.append(Wishes(unit))
 
 
 def _worth_keeping(workspace: Workspace) -> bool:

@@ -56,8 +56,8 @@ class Transaction:
     was done, since it began or since the innermost of its `savepoints` was set, that an error would lose. `locked`:
     it holds locks that the program asked for. `failure`: the error that ended it, until `rollback()`. `beginning`
     says how it starts. `resolve_commit`: the outcome of a COMMIT whose answer was lost is found out, at the price of
-    one more statement before COMMIT. `commits` counts the transactions that were committed, `sent` the requests that
-    were sent in any.
+    one more statement before COMMIT. `keep`, where there is one, keeps what is pending for a replay. `commits` counts
+    the transactions that were committed, `sent` the requests that were sent in any.
     """
 
     __slots__ = (
@@ -67,6 +67,7 @@ class Transaction:
         "closing",
         "commits",
         "failure",
+        "keep",
         "locked",
         "resolve_commit",
         "savepoints",
@@ -78,6 +79,7 @@ class Transaction:
     def __init__(self, beginning: Beginning, *, resolve_commit: bool = False) -> None:
         self.beginning = beginning
         self.resolve_commit = resolve_commit
+        self.keep: Callable[[], None] | None = None
         self.commits = 0
         self.sent = 0
         self.begun = False
@@ -126,7 +128,7 @@ def execute(
                 _ = yield settings
             elif not transaction.alone:
                 request.prelude = transaction.beginning.text
-        return (yield request)
+        return (yield from _send_alone(request)) if transaction.alone else (yield request)
     except GeneratorExit:
         raise
     except BaseException as error:
@@ -138,6 +140,21 @@ def execute(
             transaction.worked = True  # what is pending is undone too, though nobody asked for it to be written
         yield from fail(workspace, error)
         raise
+
+
+CONFLICTS: Final = ("40001", "40P01")  # rolled back to let others pass
+_REPLAYS: Final = 5
+
+
+def _send_alone(request: Statement | Copy) -> Steps[Rows]:
+    """Send a statement that is the whole transaction; again, where it was rolled back to let others pass."""
+    for _ in range(_REPLAYS):
+        try:
+            return (yield request)
+        except TransactionRollbackError as error:
+            if error.sqlstate not in CONFLICTS:
+                raise
+    return (yield request)
 
 
 def _lost_alone(workspace: Workspace, error: ConnectionLost) -> Steps[None]:

@@ -15,7 +15,7 @@ from psqlmodel.core.unitofwork.collect import Changes, collect, remembered, vali
 from psqlmodel.core.unitofwork.grouping import regroup
 from psqlmodel.core.unitofwork.ordering import parents_first
 from psqlmodel.core.unitofwork.orphans import settle_orphans
-from psqlmodel.core.unitofwork.parts import parts_of
+from psqlmodel.core.unitofwork.parts import may_be_alone, parts_of
 from psqlmodel.core.unitofwork.takeover import Takeovers, find_takeovers, placeholder
 from psqlmodel.errors import PSQLModelError
 from psqlmodel.model.state import raw_name
@@ -41,7 +41,6 @@ def flush(workspace: Workspace) -> Steps[None]:
         yield from within(workspace, catalog.ensure(touched))
     settle_orphans(unit)
     changes = collect(unit)
-    validate(changes, catalog.type_of)
     _remember(workspace, changes)
     before = workspace.transaction.sent
     try:
@@ -62,10 +61,14 @@ def _write(workspace: Workspace, changes: Changes) -> Steps[None]:
     order = parents_first(changes.mappers)
     takeovers = find_takeovers(changes)
     parts = parts_of(workspace, changes, order, takeovers)
+    keep = workspace.transaction.keep
+    if keep is not None and (parts is None or not may_be_alone(workspace)):
+        keep()
     if parts is not None:
         yield from together.write(workspace, parts, changes)
         workspace.transaction.worked = True
         return
+    validate(changes, workspace.catalog.type_of)
     yield from links.unlink(workspace, changes.unlinked)
     if takeovers.deletes_first:
         yield from _delete(workspace, changes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 from psqlmodel.core.unitofwork.collect import Changes, is_pending, outgoing
 from psqlmodel.errors import RelationError
@@ -33,7 +34,7 @@ class Takeovers:
 def find_takeovers(changes: Changes) -> Takeovers:
     """Return what the unique values of a flush ask for."""
     found = Takeovers()
-    for mapper in changes.mappers:
+    for mapper in {*changes.changed, *changes.deleted}:  # rows that are there, and let values go
         for keys in unique_keys(mapper):
             _look_at(found, changes, mapper, keys)
     if found.deletes_first and _deletion_is_too_early(changes):
@@ -45,6 +46,16 @@ def find_takeovers(changes: Changes) -> Takeovers:
 
 def unique_keys(mapper: Mapper) -> list[Keys]:
     """Return the sets of attributes that the model declares unique, the primary key first."""
+    known = _unique_keys.get(mapper)
+    if known is None:
+        known = _unique_keys[mapper] = _declared_keys(mapper)
+    return known
+
+
+_unique_keys: WeakKeyDictionary[Mapper, list[Keys]] = WeakKeyDictionary()
+
+
+def _declared_keys(mapper: Mapper) -> list[Keys]:
     found: list[Keys] = [tuple(str(column.key) for column in mapper.primary_key)]
     found += [(str(column.key),) for column in mapper.columns if column.unique]
     plain = [c.columns for c in mapper.constraints if isinstance(c, Unique)]

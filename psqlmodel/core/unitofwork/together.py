@@ -10,7 +10,8 @@ counts before it is committed, so that it fails of itself where an UPDATE or DEL
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from psqlmodel.core.transaction import execute
 from psqlmodel.core.unitofwork import insertion, sql, updating, versioning
@@ -22,11 +23,12 @@ from psqlmodel.model.codegen import Field
 from psqlmodel.model.fields import Column
 from psqlmodel.query.quoting import quote
 from psqlmodel.steps import Rows, Statement, Steps
+from psqlmodel.types import PgType
 
 if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
 
-_MOST_TEXTS: Final = 1000
+_MOST_RECIPES: Final = 1000
 # How the statement fails of itself: by a function of the count, with a SQLSTATE that nothing else in a flush has.
 _FAIL: Final = "ln(0 * count(*))"
 _FAILED: Final = "2201E"  # invalid_argument_for_logarithm
@@ -47,7 +49,8 @@ def write(workspace: Workspace, parts: Parts, changes: Changes) -> Steps[None]:
 
 
 def _write(workspace: Workspace, parts: Parts) -> Steps[None]:
-    statement, start = _statement(workspace, parts, alone=workspace.transaction.alone)
+    recipe = _recipe(workspace, parts, alone=workspace.transaction.alone)
+    statement = Statement(recipe.text, recipe.arguments(parts), purpose="flush")
     losses = _Losses(workspace, parts)
     try:
         rows = yield from execute(workspace, statement, losses.explain)
@@ -55,80 +58,126 @@ def _write(workspace: Workspace, parts: Parts) -> Steps[None]:
         if losses.stale:
             yield from losses.tell(error)
         raise
-    _receive(workspace, parts, rows, start)
+    _receive(workspace, parts, rows, recipe.start)
 
 
 # --- the statement ----------------------------------------------------------------------------------------------------
 
 
-def _statement(workspace: Workspace, parts: Parts, *, alone: bool) -> tuple[Statement, dict[int, int]]:
-    """Return the statement, and where the columns of each part begin in its rows."""
-    args = _Arguments()
-    shape = (alone, *(part.shape for part in parts.all))
-    texts = [_insertion(workspace, parts, part, args) for part in parts.insertions]
-    texts += [_writing(workspace, part, args, parts.writings[:n]) for n, part in enumerate(parts.writings)]
-    joined = [part for part in parts.all if part.back or (part in parts.writings and not alone)]
-    longest = args.add(max(len(part.objects) for part in joined)) if joined else ""
-    counts = [(part, args.add(len(part.objects))) for part in parts.writings] if alone else []
-    known = workspace.catalog.derived.get(shape)
-    if known is None:
-        if len(workspace.catalog.derived) > _MOST_TEXTS:
-            workspace.catalog.derived.clear()
-        known = workspace.catalog.derived[shape] = _text(joined, [text() for text in texts], longest, counts)
-    text, start = known
-    return Statement(text, args.values, purpose="flush"), start
+TypedColumn: TypeAlias = tuple[Column[Any], PgType[Any]]
+Values: TypeAlias = Callable[[Parts, Any, list[Any]], None]  # adds the arguments of a part to those of the statement
+
+
+class Recipe:
+    """What all flushes of one shape have in common.
+
+    `text` is the statement, `values` the makers of the arguments of each part, `joined` the numbers of the parts that
+    give something back, `start` the place where the columns of each of these begin in a row, `alone` whether the
+    statement looks after its counts itself. Made once for each shape: half of the cost of a small flush.
+    """
+
+    __slots__ = ("alone", "joined", "start", "text", "values")
+
+    def __init__(self, workspace: Workspace, parts: Parts, *, alone: bool) -> None:
+        joined = [part for part in parts.all if part.back or (part in parts.writings and not alone)]
+        tables: list[str] = []
+        self.alone = alone
+        self.values: list[Values] = []
+        first = 1
+        for part in parts.all:
+            if isinstance(part, Insertion):
+                table, values, count = _insertion(workspace, part, first)
+            else:
+                table, values, count = _writing(workspace, part, first, parts.writings)
+            tables.append(table)
+            self.values.append(values)
+            first += count
+        self.joined = [part.number for part in joined]
+        counted = [part.number for part in parts.writings] if alone else []
+        self.text, self.start = _text(tables, joined, counted, first)
+
+    def arguments(self, parts: Parts) -> list[Any]:
+        """Return the arguments of the statement: those of the parts, the longest of them, their lengths."""
+        args: list[Any] = []
+        for part, add in zip(parts.all, self.values, strict=True):
+            add(parts, part, args)
+        if self.joined:
+            args.append(max([len(part.objects) for part in parts.all if part.number in self.start]))
+        if self.alone:
+            args += [len(part.objects) for part in parts.writings]
+        return args
+
+
+def _recipe(workspace: Workspace, parts: Parts, *, alone: bool) -> Recipe:
+    known = workspace.catalog.derived
+    shape = (alone, *[part.shape for part in parts.all])
+    found: Recipe | None = known.get(shape)
+    if found is None:
+        if len(known) >= _MOST_RECIPES:
+            known.clear()
+        found = known[shape] = Recipe(workspace, parts, alone=alone)
+    return found
 
 
 def _text(
-    joined: list[Insertion | Writing], tables: list[str], longest: str, counts: list[tuple[Writing, str]]
+    tables: list[str], joined: list[Insertion | Writing], counted: list[int], first: int
 ) -> tuple[str, dict[int, int]]:
     """Return the text: the nth row has what concerns the nth object of each part, side by side."""
-    wanted, joins, start = ["g.ord"], [f"generate_series(1, {longest}::int8) AS g(ord)"], {}
+    wanted, joins, start = ["g.ord"], [f"generate_series(1, ${first}::int8) AS g(ord)"], {}
     for part in joined:
         name = f"o{part.number}"
         start[part.number] = len(wanted)
         ordinal = [] if isinstance(part, Insertion) else ["ord"]
         wanted += [f"{name}.{column}" for column in [*ordinal, *(quote(str(column.name)) for column in part.back)]]
         joins.append(f"LEFT JOIN {name} ON {name}.ord = g.ord")
-    for part, count in counts:
-        wanted.append(f"(SELECT CASE WHEN count(*) <> {count}::int8 THEN {_FAIL} END FROM o{part.number})")
+    for n, number in enumerate(counted, first + bool(joined)):
+        wanted.append(f"(SELECT CASE WHEN count(*) <> ${n}::int8 THEN {_FAIL} END FROM o{number})")
     if not joined:
         return f"WITH {', '.join(tables)} SELECT {', '.join(['1', *wanted[1:]])}", start
     return f"WITH {', '.join(tables)} SELECT {', '.join(wanted)} FROM {' '.join(joins)}", start
 
 
-class _Arguments:
-    """The arguments of a statement; `add` gives the placeholder of one."""
+def _insertion(workspace: Workspace, part: Insertion, first: int) -> tuple[str, Values, int]:
+    """Return the text of new rows, what adds their values, and how many these are, from parameter `first` on.
 
-    def __init__(self) -> None:
-        self.values: list[Any] = []
-
-    def add(self, value: Any) -> str:
-        """Take a wire value, or an array of transport values."""
-        self.values.append(value)
-        return f"${len(self.values)}"
-
-
-def _insertion(workspace: Workspace, parts: Parts, part: Insertion, args: _Arguments) -> Callable[[], str]:
-    """Take the values of new rows, and return what makes their text: `o1` has the ordinal and what is wanted back."""
+    `o1` has the ordinal and what is wanted back.
+    """
     type_of = workspace.catalog.type_of
     columns = [part.mapper.attributes[key] for key in part.keys]
-    types = [type_of(column) for column in columns]
+    typed = [(column, type_of(column)) for column in columns]
     if part.is_plain:
-        pairs = zip(columns, types, strict=True)
-        ones = [args.add(dumped(part.mapper, c, t, value_of(part.objects[0], str(c.key)))) for c, t in pairs]
-        return lambda: _one_new(part, [quote(str(column.name)) for column in columns], ones)
-    arrays = []
-    for column, type_ in zip(columns, types, strict=True):
+        names = [quote(str(column.name)) for column in columns]
+        return _one_new(part, names, first), partial(_add_ones, typed), len(typed)
+    arrays = [f"${n}::{type_.transport}[]" for n, (_, type_) in enumerate(typed, first)]
+    parents = [f"${n}::int8[]" for n, _ in enumerate(part.parents, first + len(arrays))]
+    if not arrays and not parents:
+        return _many_new(part, [], [], [f"${first}::int8[]"]), _add_nothing, 1
+    text = _many_new(part, sql.named(columns, [type_ for _, type_ in typed]), arrays, parents)
+    return text, partial(_add_arrays, typed), len(arrays) + len(parents)
+
+
+def _add_ones(typed: list[TypedColumn], parts: Parts, part: Insertion | Writing, args: list[Any]) -> None:
+    """Add the values of one object."""
+    obj, mapper = part.objects[0], part.mapper
+    for column, type_ in typed:
+        args.append(dumped(mapper, column, type_, value_of(obj, str(column.key))))
+
+
+def _add_arrays(typed: list[TypedColumn], parts: Parts, part: Insertion, args: list[Any]) -> None:
+    """Add an array of values for each column, and one of ordinals for each key that comes from a parent."""
+    for column, type_ in typed:
         values = [value_of(obj, str(column.key)) for obj in part.objects]
-        arrays.append(f"{args.add(dumped_column(part.mapper, column, type_, values))}::{type_.transport}[]")
-    ordinals = [f"{args.add(parts.ordinals(part, key))}::int8[]" for key in part.parents]
-    if not arrays and not ordinals:
-        ordinals.append(f"{args.add([1] * len(part.objects))}::int8[]")
-    return lambda: _many_new(part, sql.named(columns, types), arrays, ordinals)
+        args.append(dumped_column(part.mapper, column, type_, values))
+    args += [parts.ordinals(part, key) for key in part.parents]
 
 
-def _one_new(part: Insertion, names: list[str], values: list[str]) -> str:
+def _add_nothing(parts: Parts, part: Insertion, args: list[Any]) -> None:
+    """Add an array that says nothing but how many rows there are."""
+    args.append([1] * len(part.objects))
+
+
+def _one_new(part: Insertion, names: list[str], first: int) -> str:
+    values = [f"${n}" for n in range(first, first + len(names))]
     body = f"({', '.join(names)}) VALUES ({', '.join(values)})" if names else "DEFAULT VALUES"
     back = ["1::int8 AS ord", *_keys_and_back(part)]
     return f"o{part.number} AS (INSERT INTO {part.mapper.qualified} {body} RETURNING {', '.join(back)})"
@@ -167,72 +216,73 @@ def _keys_and_back(part: Insertion) -> list[str]:
     return list(dict.fromkeys([*keys, *(quote(str(column.name)) for column in part.back)]))
 
 
-def _writing(workspace: Workspace, part: Writing, args: _Arguments, before: list[Writing]) -> Callable[[], str]:
-    """Take the values of changed rows, and return what makes their text: `o2` has the ordinals of those found.
+def _writing(workspace: Workspace, part: Writing, first: int, writings: list[Writing]) -> tuple[str, Values, int]:
+    """Return the text of rows that are changed or go, what adds their values, and how many these are.
 
-    An UPDATE waits for those `before` it, so that all sessions lock rows in one order.
+    `o2` has the ordinals of those found. An UPDATE waits for the one before it among the `writings`, so that all
+    sessions lock rows in one order.
     """
-    mapper, objects, type_of = part.mapper, part.objects, workspace.catalog.type_of
-    types = [type_of(column) for column in part.columns]
-    sets = sql.named(part.columns, types)
+    mapper, type_of = part.mapper, workspace.catalog.type_of
+    typed = [(column, type_of(column)) for column in part.columns]
+    sets = sql.named(part.columns, [type_ for _, type_ in typed])
     keys = [*updating.named_keys(mapper, type_of), *versioning.guards(mapper, type_of)]
-    guarding = versioning.versions(mapper, objects, type_of)
-    bump = versioning.bump(mapper) if part.verb == "UPDATE" else []
-    first = len(args.values) + 1
-    if len(objects) == 1:
-        for column, type_ in zip(part.columns, types, strict=True):
-            args.add(dumped(mapper, column, type_, value_of(objects[0], str(column.key))))
-        for value in (*updating.stored_key(mapper, objects[0], type_of), *(array[0] for array in guarding)):
-            args.add(value)
-    else:
-        for column, type_ in zip(part.columns, types, strict=True):
-            args.add(dumped_column(mapper, column, type_, [value_of(obj, str(column.key)) for obj in objects]))
-        for array in (*updating.key_arrays(mapper, objects, type_of), *guarding):
-            args.add(array)
-    after = [f"(SELECT count(*) FROM o{other.number}) >= 0" for other in before[-1:]]
-    if len(objects) == 1:
-        return lambda: _one_changed(part, sets, keys, bump, first, after)
-    return lambda: _many_changed(part, sets, keys, bump, first, after)
+    after = [f"(SELECT count(*) FROM o{part.number - 1}) >= 0"] if part is not writings[0] else []
+    one = len(part.objects) == 1
+    text = (_one_changed if one else _many_changed)(part, sets, keys, first, after)
+    return text, partial(_add_one_changed if one else _add_changed, typed, type_of), len(sets) + len(keys)
+
+
+def _add_one_changed(typed: list[TypedColumn], type_of: Any, parts: Parts, part: Writing, args: list[Any]) -> None:
+    """Add the new values of one object, its key and its version."""
+    _add_ones(typed, parts, part, args)
+    args += updating.stored_key(part.mapper, part.objects[0], type_of)
+    args += [array[0] for array in versioning.versions(part.mapper, part.objects, type_of)]
+
+
+def _add_changed(typed: list[TypedColumn], type_of: Any, parts: Parts, part: Writing, args: list[Any]) -> None:
+    """Add an array for each changed column, for each column of the key, and for the version."""
+    for column, type_ in typed:
+        values = [value_of(obj, str(column.key)) for obj in part.objects]
+        args.append(dumped_column(part.mapper, column, type_, values))
+    args += updating.key_arrays(part.mapper, part.objects, type_of)
+    args += versioning.versions(part.mapper, part.objects, type_of)
 
 
 def _one_changed(
     part: Writing,
     sets: list[sql.TypedColumn],
     keys: list[sql.TypedColumn],
-    bump: list[str],
     first: int,
     after: list[str],
 ) -> str:
     new = [f"{name} = ${n}" for n, (name, _) in enumerate(sets, first)]
     where = [f"t.{name} = ${n}" for n, (name, _) in enumerate(keys, first + len(sets))]
-    return _changed(part, new or _same(keys, bump), bump, "", [*where, *after], "1::int8 AS ord")
+    return _changed(part, new, keys, "", [*where, *after], "1::int8 AS ord")
 
 
 def _many_changed(
     part: Writing,
     sets: list[sql.TypedColumn],
     keys: list[sql.TypedColumn],
-    bump: list[str],
     first: int,
     after: list[str],
 ) -> str:
     new = [f"{name} = d.c{n}{type_.cast}" for n, (name, type_) in enumerate(sets, 1)]
     where = sql.keys_equal(keys, len(sets) + 1)
     source = sql.unnest([*sets, *keys], first)
-    return _changed(part, new or _same(keys, bump), bump, source, [where, *after], "d.ord")
+    return _changed(part, new, keys, source, [where, *after], "d.ord")
 
 
-def _same(keys: list[sql.TypedColumn], bump: list[str]) -> list[str]:
-    """Return an assignment that changes nothing, where only the version is to be checked."""
-    return [] if bump else [f"{keys[0][0]} = t.{keys[0][0]}"]
-
-
-def _changed(part: Writing, new: list[str], bump: list[str], source: str, where: list[str], ordinal: str) -> str:
+def _changed(
+    part: Writing, new: list[str], keys: list[sql.TypedColumn], source: str, where: list[str], ordinal: str
+) -> str:
     table = f"{part.mapper.qualified} AS t"
     if part.verb == "DELETE":
         begin = f"DELETE FROM {table}{f' USING {source}' if source else ''}"
     else:
-        begin = f"UPDATE {table} SET {', '.join([*new, *bump])}{f' FROM {source}' if source else ''}"
+        # Where only the version is to be checked, an assignment that changes nothing.
+        sets = [*new, *versioning.bump(part.mapper)] or [f"{keys[0][0]} = t.{keys[0][0]}"]
+        begin = f"UPDATE {table} SET {', '.join(sets)}{f' FROM {source}' if source else ''}"
     back = ", ".join([ordinal, *(f"t.{quote(str(column.name))}" for column in part.back)])
     return f"o{part.number} AS ({begin} WHERE {' AND '.join(where)} RETURNING {back})"
 
@@ -262,8 +312,11 @@ def _receive(workspace: Workspace, parts: Parts, rows: Rows, start: dict[int, in
 
 def _take(objects: list[Any], columns: list[Column[Any]], rows: Rows, first: int) -> None:
     """Put what the server made into the objects; the first value of a row is the ordinal (from 1) of its object."""
-    oids = rows.shape.oids
-    fields = [Field(column, oids[n], n) for n, column in enumerate(columns, first)]
+    fields: list[Field] | None = rows.shape.derived.get(("taken", first))
+    if fields is None:
+        oids = rows.shape.oids
+        fields = [Field(column, oids[n], n) for n, column in enumerate(columns, first)]
+        rows.shape.derived["taken", first] = fields
     for row in rows.data:
         if row[0] > len(objects):
             continue
