@@ -28,6 +28,8 @@ from psqlmodel.query.quoting import quote_literal
 from psqlmodel.steps import Copy, Release, Rows, Statement, Steps
 
 if TYPE_CHECKING:
+    from weakref import ref
+
     from psqlmodel.core.beginning import Beginning
     from psqlmodel.core.workspace import Workspace
 
@@ -37,13 +39,15 @@ T = TypeVar("T")
 class Savepoint:
     """An open savepoint. `failure` is the error that ended it, until its block is left.
 
-    `worked_before` is what the transaction, or the savepoint around, had done when it was set.
+    `worked_before` is what the transaction, or the savepoint around, had done when it was set, `cursors_before` the
+    names of those that were open.
     """
 
-    __slots__ = ("failure", "name", "worked_before")
+    __slots__ = ("cursors_before", "failure", "name", "worked_before")
 
-    def __init__(self, name: str, *, worked_before: bool) -> None:
+    def __init__(self, name: str, *, worked_before: bool, cursors_before: frozenset[str] = frozenset()) -> None:
         self.name = name
+        self.cursors_before = cursors_before
         self.worked_before = worked_before
         self.failure: BaseException | None = None
 
@@ -56,8 +60,9 @@ class Transaction:
     was done, since it began or since the innermost of its `savepoints` was set, that an error would lose. `locked`:
     it holds locks that the program asked for. `failure`: the error that ended it, until `rollback()`. `beginning`
     says how it starts. `resolve_commit`: the outcome of a COMMIT whose answer was lost is found out, at the price of
-    one more statement before COMMIT. `keep`, where there is one, keeps what is pending for a replay. `commits` counts
-    the transactions that were committed, `sent` the requests that were sent in any.
+    one more statement before COMMIT. `keep`, where there is one, keeps what is pending for a replay. `cursors` has
+    references to the streams that are open, by the name of their cursor. `commits` counts the transactions that were
+    committed, `sent` the requests that were sent in any.
     """
 
     __slots__ = (
@@ -66,6 +71,7 @@ class Transaction:
         "begun",
         "closing",
         "commits",
+        "cursors",
         "failure",
         "keep",
         "locked",
@@ -81,6 +87,7 @@ class Transaction:
         self.resolve_commit = resolve_commit
         self.keep: Callable[[], None] | None = None
         self.commits = 0
+        self.cursors: dict[str, ref[object]] = {}
         self.sent = 0
         self.begun = False
         self.alone = False
@@ -100,7 +107,12 @@ class Transaction:
         self.worked = False
         self.locked = False
         self.failure = None
+        self.cursors = {}
         self.savepoints = []
+
+    def back_to(self, savepoint: Savepoint) -> None:
+        """Forget the cursors that were opened since the savepoint: rolling back to it closes them."""
+        self.cursors = {name: known for name, known in self.cursors.items() if name in savepoint.cursors_before}
 
 
 def execute(
@@ -378,6 +390,7 @@ def _fail_to_savepoint(workspace: Workspace, error: BaseException) -> Steps[None
     savepoint = transaction.savepoints[-1]
     if savepoint.failure is not None:
         return
+    transaction.back_to(savepoint)
     workspace.unit.restore_savepoint()
     workspace.unit.undo.push()
     savepoint.failure = error if transaction.worked or transaction.locked else None
@@ -398,7 +411,7 @@ def _fail_to_savepoint(workspace: Workspace, error: BaseException) -> Steps[None
 def set_savepoint(workspace: Workspace, name: str) -> Steps[Savepoint]:
     """Set a savepoint; `name` is a quoted identifier. What is pending must be flushed before."""
     transaction = workspace.transaction
-    savepoint = Savepoint(name, worked_before=transaction.worked)
+    savepoint = Savepoint(name, worked_before=transaction.worked, cursors_before=frozenset(transaction.cursors))
     _ = yield from execute(workspace, Statement(f"SAVEPOINT {name}", prepare=False, purpose="transaction"))
     transaction.savepoints.append(savepoint)
     transaction.worked = False
@@ -422,6 +435,7 @@ def rollback_savepoint(workspace: Workspace, savepoint: Savepoint) -> Steps[None
     transaction = workspace.transaction
     transaction.savepoints.remove(savepoint)
     transaction.worked = savepoint.worked_before
+    transaction.back_to(savepoint)
     workspace.unit.restore_savepoint()
     text = f"ROLLBACK TO SAVEPOINT {savepoint.name}; RELEASE SAVEPOINT {savepoint.name}"
     _ = yield from execute(workspace, Statement(text, prepare=False, purpose="transaction"))
