@@ -1,9 +1,9 @@
 """Two sessions at once over the same rows, and someone who writes plain SQL beside them.
 
-Each rule is something that one of them does. Both have transactions of their own, which overlap in any way; a lock that
-the other one holds is waited for briefly, and never got. Checked after every rule: the objects of both say what they
-should. At each flush: it is refused exactly where plain SQL is, for one of the same reasons, and the losers that it
-names have lost. After each commit and rollback: the tables are the twin's.
+Each rule is something that one of them does. Both have transactions of their own, which overlap in any way, under READ
+COMMITTED or REPEATABLE READ; a lock that the other one holds is waited for briefly, and never got. Checked after every
+rule: the objects of both say what they should. At each flush: it is refused exactly where plain SQL is, for one of the
+same reasons, and the losers that it names have lost. After each commit and rollback: the tables are the twin's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import psycopg2.errors
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from psqlmodel import IntegrityError, LockNotAvailable, PSQLModelError, Select, StaleObjectError
+from psqlmodel import IntegrityError, LockNotAvailable, PSQLModelError, Select, SerializationFailure, StaleObjectError
 from psqlmodel.model.state import UNSET as NOT_LOADED
 
 from .driving import Driving, peek
@@ -24,7 +24,12 @@ from .reference import DOOMED, NEW, STORED
 from .rival_models import RIVALS
 from .side import GONE, PATIENCE, TAKEN, Row, Seen, Side
 
-REASONS = {"stale": StaleObjectError, "lock": LockNotAvailable, "integrity": IntegrityError}
+REASONS = {
+    "stale": StaleObjectError,
+    "lock": LockNotAvailable,
+    "conflict": SerializationFailure,
+    "integrity": IntegrityError,
+}
 STATUS = {NEW: "pending", STORED: "persistent", DOOMED: "deleted", GONE: "deleted", TAKEN: "deleted"}
 VERSIONED = tuple(rival.cls for rival in RIVALS.values() if rival.versioned)
 LABELS = ("a", "b", "c")
@@ -43,11 +48,19 @@ values = st.fixed_dictionaries(
 class Party:
     """One session, its twin, and its open savepoints."""
 
-    def __init__(self, driving: Driving, twin: Any) -> None:
+    def __init__(self, driving: Driving, twin: Any, isolation: str | None) -> None:
         self.driving = driving
-        self.session = driving.session(lock_timeout=PATIENCE)
-        self.side = Side(twin)
+        self.session = driving.session(lock_timeout=PATIENCE, isolation=isolation)
+        self.side = Side(twin, isolation)
+        self.isolation = isolation
         self.nested: list[Any] = []
+
+    def begin(self) -> None:
+        """Both transactions take their snapshots at the same moment, where they keep one."""
+        if self.isolation is None:
+            return  # how a transaction begins is part of what is tested
+        self.driving.wait(self.session.exec("SELECT 1"))
+        self.side.sql("SELECT 1")
 
     def act(self, call: Callable[[], Any]) -> Any:
         """Let the session work; where that flushes, plain SQL flushes too, and they agree about the outcome."""
@@ -80,6 +93,7 @@ class Party:
         else:
             self.driving.wait(self.session.rollback())
             self.side.rollback()
+            self.begin()
 
     def refresh(self, kind: str, label: str, **options: Any) -> None:
         """Load an object anew; one whose row someone else has deleted leaves the session."""
@@ -160,11 +174,11 @@ def step(**strategies: Any) -> Callable[[Callable[..., None]], Any]:
 class Rivals(RuleBasedStateMachine):
     """The rules: what either of the two, or someone else, may do."""
 
-    def __init__(self, driving: Driving, twins: list[Any], plain: Any) -> None:
+    def __init__(self, driving: Driving, twins: list[Any], plain: Any, isolation: str | None) -> None:
         super().__init__()
         self.driving = driving
         self.plain = plain  # a connection beside the sessions, which commits at once
-        self.parties = [Party(driving, twin) for twin in twins]
+        self.parties = [Party(driving, twin, isolation) for twin in twins]
 
     @initialize()
     def both_know_some_rows(self) -> None:
@@ -172,10 +186,12 @@ class Rivals(RuleBasedStateMachine):
             for label in LABELS[:2]:
                 self.beside_row(rival.table, label, "a" if kind == "Deposit" else None)
         for party in self.parties:
+            party.begin()
             for kind, rival in RIVALS.items():
                 party.take(kind, party.driving.wait(party.session.exec(Select(rival.cls)).all()))
             _ = party.act(party.session.commit)
             party.side.commit()
+            party.begin()
 
     def beside_row(self, table: str, label: str, vault: str | None) -> None:
         """A row that was there before all."""
@@ -332,6 +348,7 @@ class Rivals(RuleBasedStateMachine):
         if not party.nested:
             _ = party.act(lambda: party.session.commit())
             party.side.commit()
+            party.begin()
             self.compare_tables()
 
     @step()
@@ -389,6 +406,20 @@ class Rivals(RuleBasedStateMachine):
         """A deposit is in another vault than the two know: a deletion of that one does not take it along."""
         text = "UPDATE {}.deposits SET vault_label = %s WHERE label = %s"
         self.beside(text.format("public"), text.format("twin"), (vault, label))
+
+    @step(index=which)
+    def a_vault_goes_that_a_deposit_has_left(self, party: Party, index: int) -> None:
+        """The session does not know that it has left, and presumes that it went with the vault."""
+        vaults = {seen.label: seen for seen in party.side.of("Vault", STORED)}
+        inside = [seen for seen in party.side.of("Deposit", STORED) if seen.values["vault_label"] in vaults]
+        seen = pick([seen for seen in inside if not seen.changed], index)
+        if seen is not None:
+            self.someone_moves(seen.label, None)
+            vault = vaults[seen.values["vault_label"]]
+            party.session.delete(vault.obj)
+            vault.state = DOOMED
+            _ = party.act(lambda: party.session.flush())
+            party.take("Deposit", party.act(lambda: party.session.exec(Select(RIVALS["Deposit"].cls)).all()))
 
     def beside(self, ours: str, twins: str, args: Row | tuple[Any, ...]) -> None:
         """Do the same to the tables and to their twin, and find the same locks, and the same rows missing."""

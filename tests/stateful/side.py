@@ -3,7 +3,7 @@
 A `Side` is the twin of one session: its `Seen` are what the session's objects should say, its connection has a
 transaction of its own over the twin tables and waits as briefly for locks as the session does. So PostgreSQL itself
 says who loses: a row that is gone or has moved on (`"stale"`), a lock that is held (`"lock"`), a constraint
-(`"integrity"`). Nothing here knows what the other side does.
+(`"integrity"`), a row that changed since the snapshot (`"conflict"`). Nothing here knows what the other side does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import psycopg2
-from psycopg2.errors import LockNotAvailable
+from hypothesis import reject
+from psycopg2.errors import LockNotAvailable, SerializationFailure
 
 from .reference import DOOMED, NEW, STORED
 from .rival_models import RIVALS, Rival
@@ -20,6 +21,13 @@ GONE = "gone"  # deleted by this transaction
 TAKEN = "taken"  # by ON DELETE, as far as this side knows
 PATIENCE = 0.01  # seconds that one side waits for a lock that the other one holds: it never gets it by waiting
 Row: TypeAlias = dict[str, Any]
+
+
+def reason_of(error: psycopg2.Error) -> str:
+    """What stands against a statement, in a word."""
+    if isinstance(error, LockNotAvailable):
+        return "lock"
+    return "conflict" if isinstance(error, SerializationFailure) else "integrity"
 
 
 class Seen:
@@ -82,8 +90,9 @@ class Note:
 class Side:
     """What one session knows, and its twin transaction."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, isolation: str | None) -> None:
         self._connection = connection
+        self._isolation = isolation
         self.known: dict[tuple[str, str], Seen] = {}
         self._frames: list[dict[Seen, Note]] = [{}]
         self._begin()
@@ -91,9 +100,15 @@ class Side:
     # --- asking ---------------------------------------------------------------------------------------------------
 
     def rows(self, kind: str) -> dict[str, Row]:
-        """The twin's rows of a class by label, as this transaction sees them."""
+        """The twin's rows of a class by label, as this transaction sees them.
+
+        Where a row was deleted since the snapshot and this transaction has made it again, PostgreSQL shows both. What
+        the one of that label is then is nobody's promise: such a program is not followed.
+        """
         columns = ["label", *RIVALS[kind].columns, "version"]
         found = self.sql(f"SELECT {', '.join(columns)} FROM {RIVALS[kind].table}")
+        if len({row[0] for row in found}) < len(found):
+            reject()
         return {row[0]: dict(zip(columns[1:], row[1:], strict=True)) for row in found}
 
     def of(self, kind: str, *states: str) -> list[Seen]:
@@ -171,13 +186,14 @@ class Side:
                 cursor.execute(text, args or None)
                 if seen is not None and cursor.rowcount == 0:
                     against.setdefault("stale", set()).add(seen.obj)
-        except (LockNotAvailable, psycopg2.IntegrityError) as error:
+        except (LockNotAvailable, SerializationFailure, psycopg2.IntegrityError) as error:
             self.sql("ROLLBACK TO SAVEPOINT one")
-            _ = against.setdefault("lock" if isinstance(error, LockNotAvailable) else "integrity", set())
+            _ = against.setdefault(reason_of(error), set())
         self.sql("RELEASE SAVEPOINT one")
 
     def _settle(self) -> None:
         """All is written: the records say so, and those that ON DELETE took are gone."""
+        gone = {seen.label for seen in self.of("Vault", DOOMED)}
         for seen in self.known.values():
             if seen.state == NEW:
                 _ = self._note(seen, made=True)
@@ -191,7 +207,6 @@ class Side:
                 self._note(seen, made=False).keep({column: seen.base[column] for column in kept})
                 seen.base.update(seen.values, version=seen.base["version"] + bool(changed))
             seen.touched.clear()
-        gone = {seen.label for seen in self.of("Vault", GONE)}
         for seen in self.of("Deposit", STORED):
             if seen.values["vault_label"] in gone:
                 _ = self._note(seen, made=False)
@@ -243,7 +258,8 @@ class Side:
                 seen.state = STORED
 
     def _begin(self) -> None:
-        self.sql(f"BEGIN; SET LOCAL search_path = twin; SET LOCAL lock_timeout = '{PATIENCE}s'")
+        self.sql(f"BEGIN ISOLATION LEVEL {self._isolation or 'READ COMMITTED'}")
+        self.sql(f"SET LOCAL search_path = twin; SET LOCAL lock_timeout = '{PATIENCE}s'")
 
     def sql(self, text: str, args: Any = ()) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:

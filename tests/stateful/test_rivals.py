@@ -45,7 +45,8 @@ def driving(request: pytest.FixtureRequest, rivals_dsn: str) -> Iterator[Driving
 
 
 @pytest.mark.timeout(TIMEOUT)
-def test_two_sessions_at_once_do_what_plain_sql_does(driving: Driving, rivals_dsn: str) -> None:
+@pytest.mark.parametrize("isolation", [None, "REPEATABLE READ"])
+def test_two_sessions_at_once_do_what_plain_sql_does(driving: Driving, rivals_dsn: str, isolation: str | None) -> None:
     with contextlib.ExitStack() as stack:
         plain, *twins = (stack.enter_context(contextlib.closing(psycopg2.connect(rivals_dsn))) for _ in range(3))
         for connection in (plain, *twins):
@@ -56,7 +57,7 @@ def test_two_sessions_at_once_do_what_plain_sql_does(driving: Driving, rivals_ds
             for twin in twins:
                 twin.cursor().execute("ROLLBACK")
             plain.cursor().execute(EMPTY)
-            return Rivals(driving, twins, plain)
+            return Rivals(driving, twins, plain, isolation)
 
         run_state_machine_as_test(machine, settings=SETTINGS)
     assert driving.engine.pool.status().in_use == 0
