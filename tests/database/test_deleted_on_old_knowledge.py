@@ -168,3 +168,34 @@ async def test_nor_that_they_deleted_the_row(both: Both) -> None:
             await session.flush()
         assert caught.value.objects == (cat,)
         await session.rollback()
+
+
+async def test_nor_in_a_flush_that_writes_more_or_deletes(both: Both) -> None:
+    async with both.session() as session:
+        cat = (await session.exec(Select(Cat)).all())[0]
+        session.delete(await session.get(Kennel, 1))
+        await session.flush()
+        cat.name = "Kit"
+        session.add(Kennel(id=3))
+        await session.flush()
+        session.delete(cat)
+        session.add(Kennel(id=4))
+        await session.commit()
+    assert both.column("SELECT id FROM kennels ORDER BY id") == [2, 3, 4]
+    assert both.value("SELECT count(*) FROM kennel_cats") == 0
+
+
+async def test_with_a_loss_among_them(both: Both) -> None:
+    async with both.session() as session:
+        cat = (await session.exec(Select(Cat)).all())[0]
+        kennel = await session.get(Kennel, 1)
+        both.sql("UPDATE kennel_cats SET name = 'Kit' WHERE id = 1")
+        session.delete(kennel)
+        await session.flush()
+        cat.toys["mouse"] = 2
+        session.add(Kennel(id=3))
+        with pytest.raises(StaleObjectError, match=r"UPDATE of .kennel_cats") as caught:
+            await session.flush()
+        assert caught.value.objects == (cat,)
+        await session.rollback()
+        assert await session.get(Kennel, 1) is kennel
