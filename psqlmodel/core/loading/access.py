@@ -233,8 +233,8 @@ def _check_returning(workspace: Workspace, query: InsertQuery[Any]) -> Steps[Non
         name = mapper.version.name
         raise QueryError(
             f"Insert({mapper.name}) can't return {name}, the version of {mapper.name}: {mapper.qualified} is "
-            "partitioned (or a view), and what it hands on comes back without it. Return single columns, or write objects with "
-            "session.add_all or session.upsert: these read it"
+            "partitioned (or a view), and what it hands on comes back without it. Return single columns, or write "
+            "objects with session.add_all or session.upsert: these read it"
         )
 
 
