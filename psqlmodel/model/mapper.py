@@ -55,6 +55,8 @@ class Mapper:
             self.by_name[name].key for key in self.foreign_keys for name in key.columns if name in self.by_name
         )
         self.mutable = frozenset(key for key, column in attributes.items() if column.pg_type.mutable)
+        # Objects have the parts of their key as they are, so that it can be read from them.
+        self.finds_by_key = bool(self.primary_key) and all(c.key not in self.mutable for c in self.primary_key)
         self.defaults = tuple(c for c in self.columns if c.has_default())
         self.version = next((c for c in self.columns if c.version), None)  # see versions.py
         self.relations: dict[str, RelationInfo] = {}

@@ -59,6 +59,11 @@ class SelectQuery(Rowset[T]):
         self.distinct: tuple[Node, ...] | None = None  # (): DISTINCT; more: DISTINCT ON
         self.locks: tuple[str, ...] = ()
 
+    @property
+    def reads_one_table(self) -> bool:
+        """Whether the rows come from one table, none of them twice."""
+        return not self.joins and len(self.base) == 1 and type(self.base[0]) is TableSource
+
     # --- tables ---------------------------------------------------------------------------------------------
 
     def From(self, *entities: Any) -> Self:

@@ -8,7 +8,7 @@ from typing import Any
 
 from psqlmodel import Column, PSQLModel, table
 from psqlmodel.model import mapper_of
-from psqlmodel.model.codegen import Field, entity_loader, source_of
+from psqlmodel.model.codegen import Field, entity_loader, fresh_source_of, source_of
 
 INT4, TEXT, JSONB = 23, 25, 3802
 
@@ -60,6 +60,30 @@ def load(rows, state, known):
         o._state = state
         o.__class__ = cls
         known[key] = ref(o)
+        append(o)
+    return objects
+"""
+    )
+
+
+def test_objects_that_nobody_can_have_are_not_looked_up() -> None:
+    pairs = zip(mapper_of(User).columns, (INT4, TEXT, JSONB), strict=True)
+    fields = [Field(column, oid, n) for n, (column, oid) in enumerate(pairs)]
+    assert (
+        fresh_source_of(fields, width=4)
+        == """\
+def load(rows, state):
+    objects = []
+    append = objects.append
+    for row in rows:
+        o = twin()
+        o.id, o.name, v2 = row[:3]
+        if v2 is None:
+            o.data = None
+        else:
+            o._raw_data = v2
+        o._state = state
+        o.__class__ = cls
         append(o)
     return objects
 """

@@ -14,7 +14,7 @@ from psqlmodel import gcpause
 from psqlmodel.core.loading.reading import Loaded, load_rows
 from psqlmodel.core.workspace import Workspace
 from psqlmodel.model import Mapper, mapper_of
-from psqlmodel.model.codegen import entity_loader
+from psqlmodel.model.codegen import entity_loader, fresh_loader
 from psqlmodel.model.state import PERSISTENT, raw_name
 from psqlmodel.query import Select, compile
 from psqlmodel.types import loader
@@ -96,6 +96,18 @@ def test_generated_loaders_make_what_the_slow_one_makes(model: Any, data: st.Dat
     assert all(obj is None or obj._state.status == PERSISTENT for obj in fast)
 
 
+@pytest.mark.parametrize("model", [Thing, Pair])
+@given(data=st.data())
+def test_a_loader_of_fresh_objects_makes_what_the_slow_one_makes(model: Any, data: st.DataObject) -> None:
+    mapper, after = mapper_of(model), data.draw(st.integers(0, 2))
+    once: Any = st.lists(ROWS[model], max_size=12, unique_by=lambda row: row[: len(mapper.primary_key)])
+    found = [(*row, *("y",) * after) for row in data.draw(once)]
+    session = workspace()
+    fast = fresh_loader(mapper, (*OIDS[model], *(TEXT,) * after))(found, session.unit.clean(mapper))
+    assert seen(mapper, fast) == seen(mapper, slow_load(mapper, OIDS[model], found, 0, optional=False))
+    assert all(obj._state.status == PERSISTENT for obj in fast)
+
+
 def test_loaded_objects_are_their_class_and_nothing_else() -> None:
     (thing,) = load_things([(1, "a", "red", '{"a": 1}', [1], True)])
     assert type(thing) is Thing
@@ -116,7 +128,8 @@ def test_raw_values_are_decoded_when_they_are_read_and_are_each_objects_own() ->
 
 
 def things_session(data: list[Any], session: Workspace) -> Loaded[Any]:
-    return load_rows(session, compile(Select(Thing)), rows(data, *OIDS[Thing]))
+    query = Select(Thing)
+    return load_rows(session, query, compile(query), rows(data, *OIDS[Thing]))
 
 
 def load_things(data: list[Any], session: Workspace | None = None) -> list[Any]:
@@ -181,14 +194,14 @@ def test_loading_holds_objects_weakly() -> None:
 def test_an_outer_join_gives_none_and_rows_of_several_things() -> None:
     query = Select(Author, Thing.name).LeftJoin(Thing, Thing.id == Author.id)
     data = [(1, "Ada", "x"), (None, None, "y"), (1, "Ada", None)]
-    one, two, three = load_rows(workspace(), compile(query), rows(data, INT4, TEXT, TEXT)).items
+    one, two, three = load_rows(workspace(), query, compile(query), rows(data, INT4, TEXT, TEXT)).items
     assert one.Author is three.Author
     assert (one.name, two.Author, two["name"], three[1]) == ("x", None, "y", None)
 
 
 def test_a_single_model_beyond_an_outer_join_gives_none() -> None:
     query = Select(Author).RightJoin(Thing, Thing.id == Author.id)
-    found = load_rows(workspace(), compile(query), rows([(None, None), (1, "Ada")], INT4, TEXT)).items
+    found = load_rows(workspace(), query, compile(query), rows([(None, None), (1, "Ada")], INT4, TEXT)).items
     assert found[0] is None
     assert found[1].name == "Ada"
 
@@ -196,7 +209,7 @@ def test_a_single_model_beyond_an_outer_join_gives_none() -> None:
 def test_scalars_are_converted_by_the_type_of_their_column() -> None:
     query = Select(Thing.colour, Thing.data, Thing.id)
     data = [("red", '{"a": 1}', 1), (None, None, 2)]
-    found = load_rows(workspace(), compile(query), rows(data, TEXT, JSONB, INT4)).items
+    found = load_rows(workspace(), query, compile(query), rows(data, TEXT, JSONB, INT4)).items
     assert found == [(Colour.RED, {"a": 1}, 1), (None, None, 2)]
 
 

@@ -216,9 +216,9 @@ def select(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded
         workspace.transaction.worked = True
     if isinstance(query, SelectQuery) and query.locks:
         workspace.transaction.locked = True
-    loaded = load_rows(workspace, compiled, rows)
+    loaded = load_rows(workspace, query, compiled, rows)
     if isinstance(query, Rowset) and query.includes:
-        yield from _include(workspace, query, loaded)
+        yield from load_included(workspace, query, loaded)
     return loaded
 
 
@@ -275,7 +275,7 @@ def text_writes(text: str) -> bool:
     return word not in _READING
 
 
-def _include(workspace: Workspace, query: Rowset[Any], loaded: Loaded[Any]) -> Steps[None]:
+def load_included(workspace: Workspace, query: Rowset[Any], loaded: Loaded[Any]) -> Steps[None]:
     """Load the relations that the query includes: of its objects, or of those of the class where a path
     starts.
     """

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psqlmodel.core.loading.keys import KeyOf, Match, distinct_keys, reader
-from psqlmodel.core.loading.reading import autoflush, fetch, load_output, prepared
+from psqlmodel.core.loading.reading import autoflush, fetch, load_distinct, load_output, prepared
 from psqlmodel.core.transaction import execute
 from psqlmodel.errors import QueryError
 from psqlmodel.gcpause import pause_for
@@ -133,7 +133,10 @@ def _load(workspace: Workspace, path: RelationPath, parents: list[Any]) -> Steps
         return _attach(relation, parents, match.left, {})
     outputs, rows = yield from select(workspace, path, match, keys)
     with pause_for(len(rows.data)):  # one for all that follows: after each the collector looks at all that was made
-        found, *links = [load_output(workspace, output, rows, optional=False) for output in outputs]
+        if len(outputs) == 1:
+            found, links = load_distinct(workspace, relation.target, rows), []
+        else:  # with the keys of the links: an object is in as many rows as it has parents
+            found, *links = [load_output(workspace, output, rows, optional=False) for output in outputs]
         return _attach(relation, parents, match.left, _grouped(match, found, links))
 
 
@@ -148,8 +151,8 @@ def _load_targets(workspace: Workspace, path: RelationPath, parents: list[Any]) 
     wanted = [key for key in dict.fromkeys(keys) if key not in targets]
     if wanted:
         query = _filtered(Select(relation.target.cls), path).Where(match.condition(wanted))
-        compiled, rows = yield from fetch(workspace, query, purpose="load")
-        found = load_output(workspace, compiled.outputs[0], rows, optional=False)
+        _, rows = yield from fetch(workspace, query, purpose="load")
+        found = load_distinct(workspace, relation.target, rows)
         by_key = dict(zip(map(match.right, found), found, strict=True))
         targets.update([(key, by_key.get(match.comparable(key))) for key in wanted])
     relation.attach(parents, [targets[key] for key in keys])

@@ -8,6 +8,7 @@ row makes one, for reading only.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -15,12 +16,13 @@ from psqlmodel.core.row import row_class
 from psqlmodel.core.transaction import execute, within
 from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.errors import InvalidValueError
-from psqlmodel.gcpause import WORTH_A_PAUSE, paused
-from psqlmodel.model.codegen import Load, entity_loader
+from psqlmodel.gcpause import pause_for
+from psqlmodel.model.codegen import Load, LoadFresh, entity_loader, fresh_loader
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.query.compiler import Compiled, compile
 from psqlmodel.query.expression import ColumnExpression, TableSource
 from psqlmodel.query.outputs import EntityOutput, Output, ScalarOutput
+from psqlmodel.query.select import SelectQuery
 from psqlmodel.query.statement import Query
 from psqlmodel.steps import Rows, Shape, Statement, Steps
 from psqlmodel.types import loader
@@ -82,10 +84,12 @@ def autoflush(workspace: Workspace, tables: frozenset[str]) -> Steps[None]:
 # --- rows become objects ------------------------------------------------------------------------------------
 
 
-def load_rows(workspace: Workspace, compiled: Compiled, rows: Rows) -> Loaded[Any]:
+def load_rows(workspace: Workspace, query: Query[Any], compiled: Compiled, rows: Rows) -> Loaded[Any]:
     """Return the objects of a query of one model, else its rows."""
     outputs = compiled.outputs
     if len(outputs) == 1 and isinstance(outputs[0], EntityOutput):
+        if isinstance(query, SelectQuery) and query.reads_one_table:
+            return Loaded(load_distinct(workspace, outputs[0].entity.__mapper__, rows), rows.count)
         optional = "JOIN " in compiled.text  # an outer join may leave the entity out
         return Loaded(load_entity(workspace, outputs[0], rows, optional=optional), rows.count)
     if not outputs:
@@ -112,12 +116,29 @@ def load_output(workspace: Workspace, output: Output, rows: Rows, *, optional: b
 
 def load_entity(workspace: Workspace, output: EntityOutput, rows: Rows, *, optional: bool = False) -> list[Any]:
     """Return the object of each row."""
-    mapper: Mapper = output.entity.__mapper__
-    key = (mapper, output.start, optional)  # the columns are those of the class
-    load: Load | None = rows.shape.derived.get(key)
+    return _load_whole(workspace, output.entity.__mapper__, output.start, rows, optional)
+
+
+def load_distinct(workspace: Workspace, mapper: Mapper, rows: Rows) -> list[Any]:
+    """Return the object of each row of a query of one table, which gives no row twice. The class comes first in it.
+
+    Nothing is looked up where the session has no object of the class. (A model whose primary key is none in the
+    database has rows with one key: then each becomes an object.)
+    """
+    if len(rows.data) < 2 or not mapper.finds_by_key or workspace.identity.of(mapper):
+        return _load_whole(workspace, mapper, 0, rows, optional=False)
+    key = (mapper, "fresh")
+    load: LoadFresh | None = rows.shape.derived.get(key)
     if load is None:
-        load = rows.shape.derived[key] = _loader(mapper, mapper.columns, rows.shape, output.start, optional)
-    return _objects(workspace, mapper, load, rows.data)
+        load = rows.shape.derived[key] = fresh_loader(mapper, rows.shape.oids)
+    batch = workspace.unit.batch(mapper) if mapper.relations else None
+    with pause_for(len(rows.data)):
+        objects = load(_tuples(rows.data), batch or workspace.unit.clean(mapper))
+        references = list(map(weakref.ref, objects))
+    if batch is not None:
+        batch.members = references
+    workspace.identity.enter_later(mapper, references)
+    return objects
 
 
 def load_columns(workspace: Workspace, mapper: Mapper, columns: Sequence[Column[Any]], rows: Rows) -> list[Any]:
@@ -126,6 +147,14 @@ def load_columns(workspace: Workspace, mapper: Mapper, columns: Sequence[Column[
     load: Load | None = rows.shape.derived.get(key)
     if load is None:
         load = rows.shape.derived[key] = _loader(mapper, columns, rows.shape, 0, optional=False)
+    return _objects(workspace, mapper, load, rows.data)
+
+
+def _load_whole(workspace: Workspace, mapper: Mapper, start: int, rows: Rows, optional: bool) -> list[Any]:
+    key = (mapper, start, optional)  # the columns are those of the class
+    load: Load | None = rows.shape.derived.get(key)
+    if load is None:
+        load = rows.shape.derived[key] = _loader(mapper, mapper.columns, rows.shape, start, optional)
     return _objects(workspace, mapper, load, rows.data)
 
 
@@ -148,12 +177,13 @@ def _objects(workspace: Workspace, mapper: Mapper, load: Load, data: Sequence[An
 
 
 def _load(load: Load, data: Sequence[Any], state: Any, known: dict[Any, Any]) -> list[Any]:
-    if len(data) < WORTH_A_PAUSE:
-        return load(data, state, known)
+    with pause_for(len(data)):
+        return load(_tuples(data), state, known)
+
+
+def _tuples(data: Sequence[Any]) -> Iterable[Any]:
     # asyncpg's records are slow to read: with a tuple of each, gone at once, loading takes 0.7 of the time.
-    rows = data if type(data[0]) is tuple else map(tuple, data)
-    with paused():
-        return load(rows, state, known)
+    return data if not data or type(data[0]) is tuple else map(tuple, data)
 
 
 # --- rows of values -----------------------------------------------------------------------------------------

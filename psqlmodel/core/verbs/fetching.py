@@ -43,8 +43,9 @@ def by_keys(workspace: Workspace, mapper: Mapper, keys: Sequence[Any]) -> Steps[
     if missing:
         columns = mapper.primary_key
         condition = columns[0].In(missing) if len(columns) == 1 else tuple_in(columns, columns, missing)
-        compiled, rows = yield from fetch(workspace, Select(mapper.cls).Where(condition), purpose="load")
-        loaded = load_rows(workspace, compiled, rows).items
+        query = Select(mapper.cls).Where(condition)
+        compiled, rows = yield from fetch(workspace, query, purpose="load")
+        loaded = load_rows(workspace, query, compiled, rows).items
         found.update((mapper.stored_key_of(obj), obj) for obj in loaded)
     return {key: obj for key, obj in found.items() if obj._state.status != DELETED}
 
