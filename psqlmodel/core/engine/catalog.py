@@ -81,6 +81,7 @@ class _Known:
 
 
 _UNKNOWN = _Table()
+_MOST_DERIVED = 2000
 
 
 class Catalog:
@@ -107,6 +108,15 @@ class Catalog:
         names = [qualified(name, schema) for schema, name in missing]
         rows = yield Statement(_COLUMNS_AND_TYPES, [names], purpose="catalog")
         known.tables.update(_by_table(missing, rows.data))
+
+    def knows(self, mappers: frozenset[Mapper]) -> bool:
+        """Tell whether the tables of all these classes are known; `missing`, which takes longer, tells which not."""
+        if mappers in self._known.derived:
+            return True
+        if self.missing(mappers):
+            return False
+        self.keep(mappers, True)
+        return True
 
     def missing(self, tables: Iterable[Mapper | TableSource]) -> list[Key]:
         """Return the keys (schema, name) of those tables that are not known yet."""
@@ -154,8 +164,15 @@ class Catalog:
 
     @property
     def derived(self) -> dict[Any, Any]:
-        """What others derive from the catalog and keep until it is read anew: texts by their shape."""
+        """What others derive from the catalog and `keep` until it is read anew: texts by their shape."""
         return self._known.derived
+
+    def keep(self, key: Any, value: Any) -> None:
+        """Put something into `derived`, which is emptied when it has grown too large."""
+        known = self._known.derived
+        if len(known) >= _MOST_DERIVED:
+            known.clear()
+        known[key] = value
 
     def invalidate(self) -> None:
         """Forget everything, because tables may have changed: it is read again when it is needed."""

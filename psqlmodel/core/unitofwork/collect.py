@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psqlmodel.errors import InvalidValueError, MissingPrimaryKeyError, ObjectStateError
 from psqlmodel.model.fields import Column
@@ -75,16 +75,19 @@ def collect(unit: UnitOfWork) -> Changes:
     Raises `MissingPrimaryKeyError` for a key that was set to None, and for a change to a row without a key.
     """
     changes = Changes()
-    changes.new = by_mapper(unit.new.values())
-    changes.waiting = set(unit.new)
+    if unit.new:
+        changes.new = by_mapper(unit.new.values())
+        changes.waiting = set(unit.new)
     for obj in unit.tracked.values():
         changed = changed_columns(obj)
         if changed:
             mapper = with_key(type(obj).__mapper__)
             changes.changed.setdefault(mapper, {}).setdefault(changed, []).append(obj)
     for mapper, objects in (*changes.new.items(), *by_mapper(unit.tracked.values()).items()):
-        _collect_links(changes, mapper, objects)
-    changes.deleted = by_mapper(unit.deleted.values())
+        if mapper.relations:
+            _collect_links(changes, mapper, objects)
+    if unit.deleted:
+        changes.deleted = by_mapper(unit.deleted.values())
     return changes
 
 
@@ -215,7 +218,13 @@ def _collect_link(changes: Changes, relation: RelationInfo, obj: Any) -> None:
 
 def outgoing(mapper: Mapper) -> list[RelationInfo]:
     """Return the relations whose foreign key the class holds: those that need the key of another row."""
-    return [r for r in mapper.all_relations() if r.declared.secondary is None and r.outgoing]
+    relations = mapper.all_relations()
+    known = mapper.loaders.get(outgoing)
+    if known is None or known[0] is not relations:  # another class has given this one a relation
+        found = [r for r in relations if r.declared.secondary is None and r.outgoing]
+        known = mapper.loaders[outgoing] = (relations, found)
+    kept: list[RelationInfo] = known[1]
+    return kept
 
 
 def take_keys(obj: Any, relations: Iterable[RelationInfo]) -> None:
@@ -276,13 +285,14 @@ def validate(changes: Changes, type_of: Callable[[Any], PgType[Any]]) -> None:
 def row_keys(obj: Any, mapper: Mapper) -> tuple[str, ...]:
     """Return the columns that an INSERT of `obj` writes: those that were set."""
     values = obj.__dict__
-    return tuple(
+    set_by_now = [
         key
         for key, column in mapper.attributes.items()
         if (key in values or raw_name(key) in values)
         and column.generated is None
         and not (column.primary_key and values.get(key) is None)
-    )
+    ]
+    return tuple(set_by_now)
 
 
 def by_row_keys(mapper: Mapper, objects: Iterable[Any]) -> dict[tuple[str, ...], list[Any]]:
@@ -334,6 +344,26 @@ def dumped_column(mapper: Mapper, column: Column[Any], type_: PgType[Any], value
         return type_.dump_column(values)
     except InvalidValueError as error:
         raise InvalidValueError(f"{mapper.name}.{column.key}: {error}") from None
+
+
+Dumps: TypeAlias = list[tuple[str, Callable[[Any], Any]]]  # of columns: the attribute, and what dumps its values
+
+
+def dumps_of(columns: Iterable[Column[Any]], type_of: Callable[[Any], PgType[Any]]) -> Dumps:
+    """Return what `dumped_values` needs to know of columns."""
+    return [(str(column.key), type_of(column).dump) for column in columns]
+
+
+def dumped_values(mapper: Mapper, dumps: Dumps, obj: Any) -> list[Any]:
+    """Return the values of one object as wire values; raises `InvalidValueError` that names the column."""
+    values, found = obj.__dict__, []
+    for key, dump in dumps:
+        value = values[key] if key in values else getattr(obj, key, None)
+        try:
+            found.append(None if value is None else dump(value))
+        except InvalidValueError as error:
+            raise InvalidValueError(f"{mapper.name}.{key}: {error}") from None
+    return found
 
 
 def dumped(mapper: Mapper, column: Column[Any], type_: PgType[Any], value: Any) -> Any:

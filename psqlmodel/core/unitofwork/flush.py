@@ -22,6 +22,7 @@ from psqlmodel.model.state import raw_name
 from psqlmodel.steps import Steps
 
 if TYPE_CHECKING:
+    from psqlmodel.core.unitofwork.unit import UnitOfWork
     from psqlmodel.core.workspace import Workspace
 
 
@@ -35,11 +36,12 @@ def flush(workspace: Workspace) -> Steps[None]:
     refuse_within_flush(workspace)
     if not unit.has_changes:
         return
-    yield from notify_of_flush(workspace, "before_flush")
-    touched = {type(o).__mapper__ for held in (unit.new, unit.tracked, unit.deleted) for o in held.values()}
-    if catalog.missing(touched):
-        yield from within(workspace, catalog.ensure(touched))
-    settle_orphans(unit)
+    if workspace.events.of("before_flush"):
+        yield from notify_of_flush(workspace, "before_flush")
+    if not catalog.knows(unit.mappers):
+        yield from within(workspace, catalog.ensure(unit.mappers))
+    if unit.tracked or unit.orphaned:
+        settle_orphans(unit)
     changes = collect(unit)
     _remember(workspace, changes)
     before = workspace.transaction.sent
@@ -54,7 +56,8 @@ def flush(workspace: Workspace) -> Steps[None]:
             yield from fail(workspace, error)
         raise
     _settle(workspace, changes)
-    yield from notify_of_flush(workspace, "after_flush")
+    if workspace.events.of("after_flush"):
+        yield from notify_of_flush(workspace, "after_flush")
 
 
 def _write(workspace: Workspace, changes: Changes) -> Steps[None]:
@@ -106,14 +109,15 @@ def _delete(workspace: Workspace, changes: Changes) -> Steps[None]:
 
 def _remember(workspace: Workspace, changes: Changes) -> None:
     undo = workspace.unit.undo
-    for objects in changes.new.values():
-        undo.inserted(objects)
     if workspace.unit.tracked:
         undo.all_updated(workspace.unit.tracked.values())
     for objects in changes.deleted.values():
         undo.deleted(objects)
-    undo.linked(changes.linked)
-    undo.unlinked(changes.unlinked)
+    for objects in changes.new.values():
+        undo.inserted(objects)
+    if changes.linked or changes.unlinked:
+        undo.linked(changes.linked)
+        undo.unlinked(changes.unlinked)
 
 
 def _settle(workspace: Workspace, changes: Changes) -> None:
@@ -130,7 +134,14 @@ def _settle(workspace: Workspace, changes: Changes) -> None:
         unit.undo.all_updated(tracked)
         for obj in tracked:
             unit.settle(obj, baseline(obj))
-    for obj in (obj for mapper, objects in changes.new.items() if mapper.mutable for obj in objects):
+    for mapper, objects in changes.new.items():
+        if mapper.mutable:
+            _watch(unit, objects)
+
+
+def _watch(unit: UnitOfWork, objects: list[Any]) -> None:
+    """Compare what new objects have handed out with what was written of it."""
+    for obj in objects:
         handed_out = baseline(obj)
         if handed_out:
             unit.watch(obj, handed_out)

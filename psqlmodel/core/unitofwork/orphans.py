@@ -19,9 +19,12 @@ def settle_orphans(unit: UnitOfWork) -> None:
     A new object is forgotten instead, with those that hang on it in the same way: nobody has seen a row of it.
     Raises `OrphanError` for one that may not be left alone.
     """
-    _settle_new(unit)
+    if unit.orphaned:
+        _settle_new(unit)
     for obj in list(unit.tracked.values()):
         mapper = type(obj).__mapper__
+        if mapper.related_keys.isdisjoint(obj._state.original):
+            continue
         for key in obj._state.original:
             relation = mapper.relations.get(key) or mapper.hidden.get(key)
             if relation is None or relation.declared.secondary is not None or not relation.outgoing:
@@ -52,8 +55,6 @@ def _has_no_parent(obj: Any, relation: RelationInfo) -> bool:
 
 
 def _settle_new(unit: UnitOfWork) -> None:
-    if not unit.orphaned:
-        return
     for obj in dropped(unit):
         if is_pending(obj):  # it may have been found twice
             unit.delete(obj)

@@ -7,11 +7,11 @@ triggers or row security.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from psqlmodel.core.unitofwork import insertion, updating
-from psqlmodel.core.unitofwork.collect import Changes, outgoing, row_keys, take_keys
+from psqlmodel.core.unitofwork.collect import Changes, outgoing, row_keys, take_all_keys
 from psqlmodel.core.unitofwork.takeover import Takeovers
 from psqlmodel.model.fields import Column
 from psqlmodel.model.mapper import Mapper
@@ -19,6 +19,7 @@ from psqlmodel.model.versions import is_system
 
 if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
+    from psqlmodel.model.relations import RelationInfo
 
 MOST_ROWS: Final = 200  # beyond, trips are nothing beside the work, and the server's joins of the parts cost more
 
@@ -34,7 +35,7 @@ class Insertion:
     of: `made` first.
     """
 
-    def __init__(self, mapper: Mapper, keys: tuple[str, ...], parents: Parents) -> None:
+    def __init__(self, mapper: Mapper, keys: Keys, parents: Parents) -> None:
         self.mapper = mapper
         self.keys = keys
         self.parents = parents
@@ -46,7 +47,7 @@ class Insertion:
     @property
     def shape(self) -> tuple[Any, ...]:
         """What the text depends on."""
-        parents = tuple((key, part.number, remote) for key, (part, remote) in self.parents.items())
+        parents = tuple([(key, part.number, remote) for key, (part, remote) in self.parents.items()])
         return self.mapper, self.keys, parents, self.is_plain
 
     @property
@@ -62,11 +63,12 @@ class Update:
 
     verb = "UPDATE"
 
-    def __init__(self, mapper: Mapper, keys: tuple[str, ...], objects: list[Any], back: list[Column[Any]]) -> None:
-        version = mapper.version
+    def __init__(
+        self, mapper: Mapper, keys: Keys, columns: list[Column[Any]], objects: list[Any], back: list[Column[Any]]
+    ) -> None:
         self.mapper = mapper
         self.keys = keys
-        self.columns = [mapper.attributes[key] for key in keys if version is None or key != version.key]
+        self.columns = columns
         self.objects = objects
         self.back = back
 
@@ -97,6 +99,7 @@ class Deletion:
     number = 1
 
 
+Keys: TypeAlias = tuple[str, ...]  # of columns: attributes
 Parents: TypeAlias = dict[str, tuple[Insertion, str]]  # column → the part with the parents, and the column of theirs
 Writing: TypeAlias = Update | Deletion  # of rows that are there
 
@@ -114,10 +117,21 @@ class Parts:
         """All parts, in the order of their numbers."""
         return [*self.insertions, *self.writings]
 
-    def add(self, obj: Any, relations: Iterable[Any], waiting: set[int]) -> None:
-        """Put a new object into its part. Raises `Unfit` where its parents are in several."""
-        mapper = type(obj).__mapper__
-        take_keys(obj, relations)
+    def add(self, mapper: Mapper, objects: list[Any], waiting: set[int]) -> None:
+        """Put new objects of one class into their parts. Raises `Unfit` where the parents of one are in several."""
+        relations = outgoing(mapper)
+        take_all_keys(objects, relations)
+        for obj in objects:
+            parents = self._parents_of(obj, relations, waiting) if relations else {}
+            keys = row_keys(obj, mapper)
+            if parents:
+                keys = tuple([key for key in keys if key not in parents])
+            part = self._part(mapper, keys, parents)
+            part.objects.append(obj)
+            self._of[id(obj)] = part, len(part.objects)
+
+    def _parents_of(self, obj: Any, relations: list[RelationInfo], waiting: set[int]) -> Parents:
+        """Return the parts with the parents of a new object, by the columns that their keys go to."""
         parents: Parents = {}
         for relation in relations:
             parent = obj.__dict__.get(relation.key)
@@ -127,11 +141,11 @@ class Parts:
                 raise Unfit
             for ours, theirs in zip(relation.local, relation.remote, strict=True):
                 if parent.__dict__.get(theirs.key) is None:
-                    parents[ours.key] = self._of[id(parent)][0], theirs.key
-        keys = tuple(key for key in row_keys(obj, mapper) if key not in parents)
-        part = self._part(mapper, keys, parents)
-        part.objects.append(obj)
-        self._of[id(obj)] = part, len(part.objects)
+                    part = self._of[id(parent)][0]
+                    if theirs.key in part.keys:  # NULL that was set is no key that is to come
+                        raise Unfit
+                    parents[str(ours.key)] = part, str(theirs.key)
+        return parents
 
     def ordinals(self, part: Insertion, key: str) -> list[int]:
         """Return, for each object of a part, the ordinal of the parent that gives it the value of a column."""
@@ -145,12 +159,14 @@ class Parts:
         found = self._of.get(id(obj.__dict__.get(relation.key)))
         return found is not None and found[0] is part.parents[key][0]
 
-    def _part(self, mapper: Mapper, keys: tuple[str, ...], parents: Parents) -> Insertion:
+    def _part(self, mapper: Mapper, keys: Keys, parents: Parents) -> Insertion:
         for part in self.insertions:
             if part.mapper is mapper and part.keys == keys and part.parents == parents:
                 return part
         part = Insertion(mapper, keys, parents)
-        part.before = next((each for each in reversed(self.insertions) if each.mapper is mapper), None)
+        for each in self.insertions:
+            if each.mapper is mapper:
+                part.before = each
         part.number = len(self.insertions) + 1
         self.insertions.append(part)
         return part
@@ -162,12 +178,13 @@ def parts_of(workspace: Workspace, changes: Changes, order: Sequence[Any], takeo
         return None
     if changes.deleted:
         return _deletion(workspace, changes)
-    count = sum(map(len, changes.new.values()))
-    count += sum(len(objects) for by_keys in changes.changed.values() for objects in by_keys.values())
-    if not 0 < count <= MOST_ROWS or any(len(group) > 1 for group in order):
+    sizes = [len(objects) for objects in changes.new.values()]
+    for by_keys in changes.changed.values():
+        sizes += map(len, by_keys.values())
+    if not 0 < sum(sizes) <= MOST_ROWS or max(map(len, order)) > 1:
         return None
-    if len(changes.new) + sum(map(len, changes.changed.values())) > 1:
-        if not all(workspace.catalog.is_plain(mapper) for mapper in changes.mappers):
+    if len(sizes) > 1:
+        if not all(map(workspace.catalog.is_plain, changes.mappers)):
             return None
     elif not may_be_alone(workspace):
         return None
@@ -201,43 +218,58 @@ def may_be_alone(workspace: Workspace) -> bool:
 def _parts(workspace: Workspace, changes: Changes, order: list[Mapper]) -> Parts:
     parts = Parts()
     for mapper in order:
-        relations = outgoing(mapper)
-        for obj in changes.new.get(mapper, ()):
-            parts.add(obj, relations, changes.waiting)
+        new = changes.new.get(mapper, ())
+        if new:
+            parts.add(mapper, new, changes.waiting)
     for part in parts.insertions:
-        _complete(workspace, part)
+        part.made, part.back = _kept(workspace, _made, part.mapper, (*part.keys, *part.parents))
+    number = len(parts.insertions)
     for mapper in order:
         for keys, objects in changes.changed.get(mapper, {}).items():
-            update = _update(workspace, mapper, keys, objects, changes)
-            parts.writings.append(update)
-            update.number = len(parts.all)
+            number += 1
+            parts.writings.append(_update(workspace, mapper, keys, objects, changes))
+            parts.writings[-1].number = number
     return parts
 
 
-def _complete(workspace: Workspace, part: Insertion) -> None:
-    """Find what the server makes for the rows of a part."""
-    mapper = part.mapper
-    given = {*part.keys, *part.parents}
-    made = insertion.made_by_server(workspace, mapper, tuple(given))
+def _update(workspace: Workspace, mapper: Mapper, keys: Keys, objects: list[Any], changes: Changes) -> Update:
+    relations = outgoing(mapper)
+    if relations:
+        if any(id(obj.__dict__.get(relation.key)) in changes.waiting for obj in objects for relation in relations):
+            raise Unfit
+        take_all_keys(objects, relations)
+    columns, back = _kept(workspace, _changed, mapper, keys)
+    return Update(mapper, keys, columns, updating.in_key_order(mapper, objects), back)
+
+
+Decide: TypeAlias = Callable[["Workspace", Mapper, Keys], tuple[list[Any], list[Column[Any]]]]
+
+
+def _kept(workspace: Workspace, decide: Decide, mapper: Mapper, keys: Keys) -> tuple[list[Any], list[Column[Any]]]:
+    """Return what `decide` says of some columns of a class, asked once until the catalog is read anew."""
+    catalog, key = workspace.catalog, (decide, mapper, keys)
+    found: tuple[list[Any], list[Column[Any]]] | None = catalog.derived.get(key)
+    if found is None:
+        found = decide(workspace, mapper, keys)
+        catalog.keep(key, found)
+    return found
+
+
+def _made(workspace: Workspace, mapper: Mapper, given: Keys) -> tuple[list[Any], list[Column[Any]]]:
+    """Return the key columns that the server makes for rows with these columns `given`, and those that come back."""
+    made = insertion.made_by_server(workspace, mapper, given)
     if made is None or not mapper.primary_key or (mapper.version is not None and is_system(mapper.version)):
         raise Unfit
     open_keys = [column for column in mapper.primary_key if column.key not in given]
     others = [column for column in mapper.columns if column.key not in given and not column.primary_key]
-    part.made, part.back = made, [*open_keys, *others]
+    return made, [*open_keys, *others]
 
 
-def _update(
-    workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], objects: list[Any], changes: Changes
-) -> Update:
-    relations = outgoing(mapper)
-    if any(id(obj.__dict__.get(relation.key)) in changes.waiting for obj in objects for relation in relations):
+def _changed(workspace: Workspace, mapper: Mapper, keys: Keys) -> tuple[list[Any], list[Column[Any]]]:
+    """Return the columns that an UPDATE of these keys writes, and those that come back."""
+    version = mapper.version
+    if any(column.key in keys for column in mapper.primary_key) or (version is not None and is_system(version)):
         raise Unfit
-    if any(column.key in keys for column in mapper.primary_key):
-        raise Unfit
-    if mapper.version is not None and is_system(mapper.version):
-        raise Unfit
-    for obj in objects:
-        take_keys(obj, relations)
+    columns = [mapper.attributes[key] for key in keys if version is None or key != version.key]
     computed = workspace.catalog.generated(mapper)
-    made = [c for c in mapper.columns if c.generated or c.version or c.name in computed]
-    return Update(mapper, keys, updating.in_key_order(mapper, objects), made)
+    return columns, [c for c in mapper.columns if c.generated or c.version or c.name in computed]

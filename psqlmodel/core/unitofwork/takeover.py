@@ -10,7 +10,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from typing import Any, TypeAlias
-from weakref import WeakKeyDictionary
 
 from psqlmodel.core.unitofwork.collect import Changes, is_pending, outgoing
 from psqlmodel.errors import RelationError
@@ -35,8 +34,10 @@ def find_takeovers(changes: Changes) -> Takeovers:
     """Return what the unique values of a flush ask for."""
     found = Takeovers()
     for mapper in {*changes.changed, *changes.deleted}:  # rows that are there, and let values go
+        changed = changes.changed.get(mapper, {}).keys()
         for keys in unique_keys(mapper):
-            _look_at(found, changes, mapper, keys)
+            if mapper in changes.deleted or not all(map(set(keys).isdisjoint, changed)):
+                _look_at(found, changes, mapper, keys)
     if found.deletes_first and _deletion_is_too_early(changes):
         found.deletes_first = False
         for mapper, keys, obj in _held_by_deleted(changes):
@@ -46,13 +47,10 @@ def find_takeovers(changes: Changes) -> Takeovers:
 
 def unique_keys(mapper: Mapper) -> list[Keys]:
     """Return the sets of attributes that the model declares unique, the primary key first."""
-    known = _unique_keys.get(mapper)
+    known: list[Keys] | None = mapper.loaders.get(unique_keys)
     if known is None:
-        known = _unique_keys[mapper] = _declared_keys(mapper)
+        known = mapper.loaders[unique_keys] = _declared_keys(mapper)
     return known
-
-
-_unique_keys: WeakKeyDictionary[Mapper, list[Keys]] = WeakKeyDictionary()
 
 
 def _declared_keys(mapper: Mapper) -> list[Keys]:

@@ -12,11 +12,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from weakref import ref
 
 from psqlmodel.core.transaction import execute
 from psqlmodel.core.unitofwork import insertion, sql, updating, versioning
 from psqlmodel.core.unitofwork.blame import blame
-from psqlmodel.core.unitofwork.collect import Changes, dumped, dumped_column, outgoing, take_keys, value_of
+from psqlmodel.core.unitofwork.collect import (
+    Changes,
+    Dumps,
+    dumped_column,
+    dumped_values,
+    dumps_of,
+    outgoing,
+    take_all_keys,
+    value_of,
+)
 from psqlmodel.core.unitofwork.parts import Insertion, Parts, Writing, may_be_alone
 from psqlmodel.errors import DatabaseError
 from psqlmodel.model.codegen import Field
@@ -28,7 +38,6 @@ from psqlmodel.types import PgType
 if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
 
-_MOST_RECIPES: Final = 1000
 # How the statement fails of itself: by a function of the count, with a SQLSTATE that nothing else in a flush has.
 _FAIL: Final = "ln(0 * count(*))"
 _FAILED: Final = "2201E"  # invalid_argument_for_logarithm
@@ -71,12 +80,12 @@ Values: TypeAlias = Callable[[Parts, Any, list[Any]], None]  # adds the argument
 class Recipe:
     """What all flushes of one shape have in common.
 
-    `text` is the statement, `values` the makers of the arguments of each part, `joined` the numbers of the parts that
-    give something back, `start` the place where the columns of each of these begin in a row, `alone` whether the
-    statement looks after its counts itself. Made once for each shape: half of the cost of a small flush.
+    `text` is the statement, `values` the makers of the arguments of each part, `start` the place where the columns of
+    each part that gives something back begin in a row, `alone` whether the statement looks after its counts itself.
+    Made once for each shape: half of the cost of a small flush.
     """
 
-    __slots__ = ("alone", "joined", "start", "text", "values")
+    __slots__ = ("alone", "start", "text", "values")
 
     def __init__(self, workspace: Workspace, parts: Parts, *, alone: bool) -> None:
         joined = [part for part in parts.all if part.back or (part in parts.writings and not alone)]
@@ -92,7 +101,6 @@ class Recipe:
             tables.append(table)
             self.values.append(values)
             first += count
-        self.joined = [part.number for part in joined]
         counted = [part.number for part in parts.writings] if alone else []
         self.text, self.start = _text(tables, joined, counted, first)
 
@@ -101,7 +109,7 @@ class Recipe:
         args: list[Any] = []
         for part, add in zip(parts.all, self.values, strict=True):
             add(parts, part, args)
-        if self.joined:
+        if self.start:
             args.append(max([len(part.objects) for part in parts.all if part.number in self.start]))
         if self.alone:
             args += [len(part.objects) for part in parts.writings]
@@ -109,13 +117,11 @@ class Recipe:
 
 
 def _recipe(workspace: Workspace, parts: Parts, *, alone: bool) -> Recipe:
-    known = workspace.catalog.derived
     shape = (alone, *[part.shape for part in parts.all])
-    found: Recipe | None = known.get(shape)
+    found: Recipe | None = workspace.catalog.derived.get(shape)
     if found is None:
-        if len(known) >= _MOST_RECIPES:
-            known.clear()
-        found = known[shape] = Recipe(workspace, parts, alone=alone)
+        found = Recipe(workspace, parts, alone=alone)
+        workspace.catalog.keep(shape, found)
     return found
 
 
@@ -147,7 +153,7 @@ def _insertion(workspace: Workspace, part: Insertion, first: int) -> tuple[str, 
     typed = [(column, type_of(column)) for column in columns]
     if part.is_plain:
         names = [quote(str(column.name)) for column in columns]
-        return _one_new(part, names, first), partial(_add_ones, typed), len(typed)
+        return _one_new(part, names, first), partial(_add_ones, dumps_of(columns, type_of)), len(typed)
     arrays = [f"${n}::{type_.transport}[]" for n, (_, type_) in enumerate(typed, first)]
     parents = [f"${n}::int8[]" for n, _ in enumerate(part.parents, first + len(arrays))]
     if not arrays and not parents:
@@ -156,11 +162,9 @@ def _insertion(workspace: Workspace, part: Insertion, first: int) -> tuple[str, 
     return text, partial(_add_arrays, typed), len(arrays) + len(parents)
 
 
-def _add_ones(typed: list[TypedColumn], parts: Parts, part: Insertion | Writing, args: list[Any]) -> None:
+def _add_ones(dumps: Dumps, parts: Parts, part: Insertion, args: list[Any]) -> None:
     """Add the values of one object."""
-    obj, mapper = part.objects[0], part.mapper
-    for column, type_ in typed:
-        args.append(dumped(mapper, column, type_, value_of(obj, str(column.key))))
+    args += dumped_values(part.mapper, dumps, part.objects[0])
 
 
 def _add_arrays(typed: list[TypedColumn], parts: Parts, part: Insertion, args: list[Any]) -> None:
@@ -229,14 +233,18 @@ def _writing(workspace: Workspace, part: Writing, first: int, writings: list[Wri
     after = [f"(SELECT count(*) FROM o{part.number - 1}) >= 0"] if part is not writings[0] else []
     one = len(part.objects) == 1
     text = (_one_changed if one else _many_changed)(part, sets, keys, first, after)
-    return text, partial(_add_one_changed if one else _add_changed, typed, type_of), len(sets) + len(keys)
+    if one:
+        return text, partial(_add_one_changed, dumps_of(part.columns, type_of), type_of), len(sets) + len(keys)
+    return text, partial(_add_changed, typed, type_of), len(sets) + len(keys)
 
 
-def _add_one_changed(typed: list[TypedColumn], type_of: Any, parts: Parts, part: Writing, args: list[Any]) -> None:
+def _add_one_changed(dumps: Dumps, type_of: Any, parts: Parts, part: Writing, args: list[Any]) -> None:
     """Add the new values of one object, its key and its version."""
-    _add_ones(typed, parts, part, args)
-    args += updating.stored_key(part.mapper, part.objects[0], type_of)
-    args += [array[0] for array in versioning.versions(part.mapper, part.objects, type_of)]
+    mapper, obj = part.mapper, part.objects[0]
+    args += dumped_values(mapper, dumps, obj)
+    args += updating.stored_key(mapper, obj, type_of)
+    if mapper.version is not None:
+        args += [array[0] for array in versioning.versions(mapper, part.objects, type_of)]
 
 
 def _add_changed(typed: list[TypedColumn], type_of: Any, parts: Parts, part: Writing, args: list[Any]) -> None:
@@ -301,13 +309,15 @@ def _receive(workspace: Workspace, parts: Parts, rows: Rows, start: dict[int, in
         for column in part.back:
             for obj in part.objects:
                 versioning.remember(obj, str(column.key))
-        _take(part.objects, part.back, rows, start[part.number] + 1)
+        if part.back:
+            _take(part.objects, part.back, rows, start[part.number] + 1)
     for new in parts.insertions:
-        relations = outgoing(new.mapper)
-        _take(new.objects, new.back, rows, start.get(new.number, 0))
-        for obj in new.objects:
-            take_keys(obj, relations)
-            workspace.identity.put(new.mapper, new.mapper.key_of(obj), obj)
+        mapper, objects = new.mapper, new.objects
+        _take(objects, new.back, rows, start.get(new.number, 0))
+        if new.parents:
+            take_all_keys(objects, outgoing(mapper))
+        workspace.identity.of(mapper).update(zip(mapper.keys_of(objects), map(ref, objects), strict=True))
+        workspace.identity.sweep_if_due(mapper)
 
 
 def _take(objects: list[Any], columns: list[Column[Any]], rows: Rows, first: int) -> None:

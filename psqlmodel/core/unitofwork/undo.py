@@ -68,8 +68,10 @@ class UndoLog:
 
     def updated(self, obj: Any, original: dict[str, Any]) -> None:
         """Remember the original values of an object whose changes are about to be written."""
-        frame = self._frame() if self._made else self._frames[-1]
+        frame = self._frames[-1]
         entry = frame.get(id(obj))
+        if entry is None and self._made:
+            entry = self._frame().get(id(obj))
         if entry is None:
             frame[id(obj)] = Entry(obj, original.copy())
         elif not entry.inserted and original.keys() - entry.values.keys():
@@ -77,11 +79,13 @@ class UndoLog:
 
     def all_updated(self, objects: Iterable[Any]) -> None:
         """Do what `updated` does for the changes of each object: of many, in two thirds of the time."""
-        frame = self._frame()
+        frame = self._frames[-1]
         for obj in objects:
             original = obj._state.original
             if id(obj) not in frame:
-                frame[id(obj)] = Entry(obj, original.copy())
+                if self._made:  # it may be among those that were made
+                    _ = self._frame()
+                _ = frame.setdefault(id(obj), Entry(obj, original.copy()))
             elif original:
                 self.updated(obj, original)
 

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 Objects = dict[int, Any]  # by id: a model may define its own equality
 
 
+_FIRST_SWEEP = 64  # batches of which a few may be gone
+
+
 class UnitOfWork:
     """The changes of one session."""
 
@@ -57,7 +60,8 @@ class UnitOfWork:
         self.strict = False
         self._clean: dict[Mapper, Clean] = {}
         self._pending: dict[Mapper, Pending] = {}
-        self._batches: weakref.WeakSet[Batch] | None = None  # made with the first: two thirds of an empty session
+        self._batches: list[weakref.ref[Batch]] = []
+        self._due = _FIRST_SWEEP
 
     # --- what states ask --------------------------------------------------------------------------------------------
 
@@ -71,9 +75,10 @@ class UnitOfWork:
     def batch(self, mapper: Mapper) -> Batch:
         """Return a new state for the objects of one class that one result brings."""
         made = Batch(self, mapper)
-        if self._batches is None:
-            self._batches = weakref.WeakSet()
-        self._batches.add(made)
+        if len(self._batches) >= self._due:
+            self._batches = [reference for reference in self._batches if reference() is not None]
+            self._due = max(_FIRST_SWEEP, 2 * len(self._batches))
+        self._batches.append(weakref.ref(made))
         return made
 
     def adopt(self, obj: Any) -> None:
@@ -97,6 +102,13 @@ class UnitOfWork:
         return self.load_now(obj, key)
 
     # --- what the session asks --------------------------------------------------------------------------------------
+
+    @property
+    def mappers(self) -> frozenset[Mapper]:
+        """The classes of what a flush may write."""
+        held = (self.new, self.tracked, self.deleted)
+        classes: set[Any] = set().union(*[map(type, objects.values()) for objects in held if objects])
+        return frozenset([cls.__mapper__ for cls in classes])
 
     @property
     def has_changes(self) -> bool:
@@ -238,11 +250,15 @@ class UnitOfWork:
         self.deleted.clear()
         self.undo.clear()
         self.identity.clear()
-        for clean in [*self._clean.values(), *(self._batches or ())]:
+        for clean in self._clean.values():
             clean.unit = None
+        for reference in self._batches:
+            batch = reference()
+            if batch is not None:
+                batch.unit = None
         self._clean.clear()
         self._pending.clear()
-        self._batches = None
+        self._batches.clear()
 
     # --- bookkeeping ------------------------------------------------------------------------------------------------
 

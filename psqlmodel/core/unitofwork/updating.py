@@ -138,6 +138,8 @@ def _read(workspace: Workspace, mapper: Mapper, columns: list[Column[Any]], keys
 
 def in_key_order(mapper: Mapper, objects: Sequence[Any]) -> list[Any]:
     """Sort rows by key, so that two sessions lock the same rows in the same order."""
+    if len(objects) == 1:
+        return list(objects)
     keys = mapper.stored_keys_of(objects)
     try:
         order = sorted(range(len(keys)), key=keys.__getitem__)
@@ -148,7 +150,7 @@ def in_key_order(mapper: Mapper, objects: Sequence[Any]) -> list[Any]:
 
 def stored_key(mapper: Mapper, obj: Any, type_of: Any) -> list[Any]:
     """Return the primary key of a row in the database as wire values."""
-    key = mapper.stored_key_of(obj)
+    [key] = mapper.stored_keys_of((obj,))
     parts = (key,) if len(mapper.primary_key) == 1 else key
     return [dumped(mapper, c, type_of(c), part) for c, part in zip(mapper.primary_key, parts, strict=True)]
 
