@@ -19,6 +19,7 @@ from psqlmodel.core.engine.channel import AsyncSessionChannel
 from psqlmodel.core.loading import access
 from psqlmodel.core.loading.reading import Loaded
 from psqlmodel.core.loading.result import PendingQuery, PendingResult
+from psqlmodel.core.loading.streaming import AsyncStream
 from psqlmodel.core.row import Row
 from psqlmodel.core.savepoint import AsyncNested
 from psqlmodel.core.shell import Lock, Params, SessionBase
@@ -89,6 +90,10 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
     def delete(self, model: Any) -> Done:
         """Register an object for deletion, as `Session.delete` does; at once, awaited or not."""
         return self._now(self._workspace.unit.delete, model)
+
+    def delete_all(self, models: Iterable[Any]) -> Done:
+        """Register several objects for deletion, as `Session.delete_all` does; at once, awaited or not."""
+        return self._now(self._workspace.unit.delete_all, models)
 
     async def flush(self) -> None:
         """Send pending changes without committing; see `Session.flush`."""
@@ -171,6 +176,13 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
     def exec_scalar(self, query: Any, params: Any = None) -> PendingQuery[Any]:
         """Return the first value of the first row of a query, or None."""
         return self.exec(query, params).scalar()
+
+    def stream(self, query: Query[T], *, batch: int = 1000) -> AsyncStream[T]:
+        """Return the objects or rows of a SELECT for `async for`, `batch` rows at a time; see `Session.stream`.
+
+        async for user in session.stream(Select(User)): ...
+        """
+        return AsyncStream(self._run, self._workspace, query, batch)
 
     # --- locks ------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from psqlmodel.core.engine.engine import EngineBase
 from psqlmodel.core.guard import Guard
 from psqlmodel.core.loading import access
 from psqlmodel.core.loading.result import QueryResult
+from psqlmodel.core.loading.streaming import Stream
 from psqlmodel.core.row import Row
 from psqlmodel.core.savepoint import Nested
 from psqlmodel.core.shell import Lock, Params, SessionBase
@@ -106,6 +107,15 @@ class Session(Verbs, SessionBase[Engine]):
         Raises `ObjectStateError` for an object that has no row.
         """
         _ = self._now(self._workspace.unit.delete, model)
+
+    def delete_all(self, models: Iterable[Any]) -> None:
+        """Register several objects for deletion at the next flush; none is registered if one of them can't be.
+
+        `models` are objects of any classes. Raises what `delete` raises.
+
+            session.delete_all(user.orders)
+        """
+        _ = self._now(self._workspace.unit.delete_all, models)
 
     def flush(self) -> None:
         """Send pending changes without committing: generated keys and defaults are on the objects afterwards.
@@ -222,6 +232,18 @@ class Session(Verbs, SessionBase[Engine]):
     def exec_scalar(self, query: Any, params: Any = None) -> Any:
         """Return the first value of the first row of a query, or None."""
         return self.exec(query, params).scalar()
+
+    def stream(self, query: Query[T], *, batch: int = 1000) -> Stream[T]:
+        """Return the objects or rows of a SELECT to iterate over, loaded `batch` rows at a time with what it includes.
+
+        For results that need not fit into memory: the session keeps only the objects that the program changes. The
+        server's cursor lives in the transaction, and is closed at the end, by `close()` or at the end of a `with` block
+        of the stream. Raises `QueryError` for other queries; `SessionError`, from the iteration, once the transaction
+        has ended.
+
+            for user in session.stream(Select(User).Include(User.orders), batch=1000): ...
+        """
+        return Stream(self._run, self._workspace, query, batch)
 
     # --- locks ------------------------------------------------------------------------------------------------------
 
