@@ -6,6 +6,7 @@ connection goes back to its pool as it came. They are one statement, on which BE
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from types import MappingProxyType
@@ -14,6 +15,12 @@ from uuid import UUID
 
 from psqlmodel.errors import ConfigurationError
 from psqlmodel.steps import Statement
+
+_SETTING: Final = re.compile(r"[A-Za-z_][\w$]*(?:\.[A-Za-z_][\w$]*)*", re.ASCII)
+_OWN: Final = {
+    "client_encoding": "psqlmodel and the server speak UTF-8",
+    "role": 'the role is an option of its own: role="…"',
+}
 
 ISOLATION_LEVELS: Final = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 
@@ -119,13 +126,40 @@ def begin_text(*, isolation: str | None = None, read_only: bool = False, deferra
 def _checked(settings: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if settings is None:
         return MappingProxyType({})
-    if not isinstance(settings, Mapping) or not all(isinstance(name, str) and name for name in settings):
+    if not isinstance(settings, Mapping):
         raise ConfigurationError('settings must be a mapping of names and values: {"app.tenant": 7}')
-    if "role" in settings:
-        raise ConfigurationError('the role is an option of its own: role="…" instead of settings={"role": …}')
     for name, value in settings.items():
-        _ = _text(name, value)
+        check_setting(name, _OWN)
+        _ = check_text(f"settings[{name!r}]", _text(name, value))
     return MappingProxyType(dict(settings))
+
+
+def check_setting(name: Any, own: Mapping[str, str]) -> None:
+    """Refuse a name that is none of a setting, or one of `own`, for which there is a reason.
+
+    Raises `ConfigurationError`.
+    """
+    if not isinstance(name, str) or _SETTING.fullmatch(name) is None:
+        raise ConfigurationError(
+            f'settings must be a mapping of names and values: {{"app.tenant": 7}}; {name!r} is no name of a setting'
+        )
+    reason = own.get(name.lower())
+    if reason is not None:
+        raise ConfigurationError(f"settings can't hold {name!r}: {reason}")
+
+
+def check_text(what: str, value: str) -> str:
+    """Return a text that the server can be told.
+
+    Raises `ConfigurationError` where it holds a NUL, at which the server would end it, or a lone surrogate.
+    """
+    if "\0" in value or not (value.isascii() or _encodable(value)):
+        raise ConfigurationError(f"{what} must not contain a NUL character or a lone surrogate")
+    return value
+
+
+def _encodable(value: str) -> bool:
+    return not any("\ud800" <= sign <= "\udfff" for sign in value)
 
 
 def _text(name: str, value: Any) -> str:
@@ -148,9 +182,9 @@ def _timeout(name: str, option: str, seconds: Any) -> dict[str, str]:
 def _role(role: Any) -> dict[str, str]:
     if role is None:
         return {}
-    if not isinstance(role, str) or not role or "\0" in role:
+    if not isinstance(role, str) or not role:
         raise ConfigurationError("role must be the name of a role")
-    return {"role": role}
+    return {"role": check_text("role", role)}
 
 
 _PLAIN: Final = Beginning()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from psqlmodel.core import transaction
+from psqlmodel.core.beginning import check_text
 from psqlmodel.core.events import refuse_within_flush
 from psqlmodel.core.replay import commit_whole
 from psqlmodel.core.unitofwork.flush import flush
@@ -42,8 +43,9 @@ def commit(workspace: Workspace, guard: Guard, policy: Policy) -> Steps[None]:
 
 def prepare(workspace: Workspace, guard: Guard, policy: Policy, identifier: str) -> Steps[None]:
     """Flush, and prepare the transaction for its second phase; an atomic session is closed by it."""
-    if not isinstance(identifier, str) or not identifier or "\0" in identifier:
+    if not isinstance(identifier, str) or not identifier:
         raise ConfigurationError(f"prepare takes the transaction's identifier, a text, not {type(identifier).__name__}")
+    _ = check_text("the identifier of a prepared transaction", identifier)
     transaction.check(workspace)
     yield from _flush_all(workspace)
     transaction.check(workspace)

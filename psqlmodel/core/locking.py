@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from psqlmodel.core.beginning import check_text
 from psqlmodel.core.loading import access
 from psqlmodel.core.transaction import execute
 from psqlmodel.errors import ConfigurationError, MissingPrimaryKeyError, NotMappedError, QueryError
@@ -84,6 +85,7 @@ def try_lock_name(workspace: Workspace, name: str) -> Steps[bool]:
 def _advisory(workspace: Workspace, function: str, name: Any) -> Steps[Any]:
     if not isinstance(name, str) or not name:
         raise ConfigurationError(f"a lock's name is a text, not {type(name).__name__}")
+    _ = check_text("a lock's name", name)
     # The server makes the number of the name, so that programs in other languages can name the same lock.
     statement = Statement(f"SELECT {function}(hashtextextended($1, 0))", (name,), purpose="lock")
     rows = yield from execute(workspace, statement)

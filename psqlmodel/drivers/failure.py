@@ -12,9 +12,12 @@ from psqlmodel.errors import DatabaseError, error_class
 
 # A DETAIL line names the columns before the values: Key (tenant, lower(email))=(1, …) already exists.
 _KEY = re.compile(r"^Key \((.*?)\)=\(", re.DOTALL)
-_QUOTED = re.compile(r'".*"', re.DOTALL)
+# As servers of all languages quote.
+_QUOTED = re.compile(r'["“”„«»「].*["“”„«»」]', re.DOTALL)
 # Messages of these classes quote the offending value: data exceptions, and casts in EXECUTE.
 _QUOTING_CLASSES = ("22",)
+# These quote a piece of the statement, or of a value with a syntax of its own (tsquery, a name).
+_SYNTAX_ERRORS = ("42601", "42602")
 
 
 def make_error(
@@ -30,7 +33,7 @@ def make_error(
     hint: str | None = None,
 ) -> DatabaseError:
     """Return our error for what the server or the driver reported."""
-    text = without_values(message.strip(), sqlstate)
+    text = without_values(message.strip(), sqlstate, statement)
     where = f" (table {table})" if table and table not in text else ""
     advice = f"; {hint}" if hint else ""
     return error_class(sqlstate)(
@@ -46,9 +49,13 @@ def make_error(
     )
 
 
-def without_values(message: str, sqlstate: str | None) -> str:
-    """Return the server's message without the values that it quotes."""
-    if sqlstate is not None and sqlstate[:2] in _QUOTING_CLASSES:
+def without_values(message: str, sqlstate: str | None, statement: str | None = None) -> str:
+    """Return the server's message without the values that it quotes; `statement` is the text, which holds none."""
+    if sqlstate is None:
+        return message
+    quoted = _QUOTED.search(message) if sqlstate in _SYNTAX_ERRORS else None
+    foreign = quoted is not None and quoted.group()[1:-1] not in (statement or "")
+    if foreign or sqlstate[:2] in _QUOTING_CLASSES:
         return _QUOTED.sub('"…"', message)
     return message
 

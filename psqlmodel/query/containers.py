@@ -74,7 +74,7 @@ def text_array(texts: Any) -> Expression[Any]:
     items = [texts] if isinstance(texts, str) else list(texts)
     if not all(isinstance(item, str) for item in items):
         raise QueryError("keys are texts: .HasAnyKey(['a', 'b'])")
-    return Expression((None, "::text[]"), (items,))
+    return Expression((None, "::text[]"), (text.array().dump(items),))
 
 
 def starts_with(expression: Any, text: Any) -> Condition:

@@ -12,19 +12,25 @@ from typing import Final
 
 from psqlmodel.later import pattern
 
+# Letters and signs of names; to the server every character beyond ASCII is one, whatever Unicode says of it.
+_FIRST: Final = r"a-zA-Z_\x80-\U0010ffff"
+_NEXT: Final = rf"{_FIRST}0-9"
+_ESCAPED: Final = r"'(?:[^'\\]|\\.|'')*'"
+# Between two quotes, a gap with an end of line in it makes them one literal. Possessive, or `--` would take for ever.
+_GAP: Final = r"(?:[ \t\f\v]|--[^\n\r]*+)*+[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*+"
 # Whatever must be copied as it is comes first, names included: the `$1` in `a$1` is part of a name.
 _TOKEN: Final = pattern(
-    r"""
+    rf"""
     (?P<opaque>
-        [eE]'(?:[^'\\]|\\.|'')*'
+        [eE]{_ESCAPED}(?:{_GAP}{_ESCAPED})*
       | '(?:[^']|'')*'
       | "(?:[^"]|"")*"
-      | \$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$
-      | --[^\n]*
+      | \$(?P<tag>(?:[{_FIRST}][{_NEXT}]*)?)\$.*?\$(?P=tag)\$
+      | --[^\n\r]*
     )
   | (?P<comment>/\*)
-  | (?P<word>[^\W\d][\w$]*)
-  | (?P<dollar>\$\d+)
+  | (?P<word>[{_FIRST}][{_NEXT}$]*)
+  | (?P<dollar>\$[0-9]+)
   | (?P<percent>%(?:s(?![\w$])|\((?P<key>[^)]*)\)s|%)?)
   | (?P<semicolon>;)
   """,

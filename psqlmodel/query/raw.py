@@ -19,21 +19,26 @@ from uuid import UUID
 from psqlmodel.errors import InvalidValueError, MappingError, QueryError
 from psqlmodel.query.lexing import tokens
 from psqlmodel.types import Multirange, Range, from_annotation
+from psqlmodel.types.jsons import check_storable
+from psqlmodel.types.quoting import check_statement
+from psqlmodel.types.scalars import dump_str
 
-_NATIVE: Final = frozenset({NoneType, str, int, bool, float, Decimal, bytes, date, time, datetime, timedelta, UUID})
+_NATIVE: Final = frozenset({NoneType, int, bool, float, Decimal, bytes, date, time, datetime, timedelta, UUID})
+_checked_text: Final = dump_str("text")
 
 
 def translate_params(sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> tuple[str, list[Any]]:
     """Return SQL with `$1 … $n` and the wire values for them.
 
     `params` is a list or tuple for `%s` (or `$1 … $n`), a mapping for `%(name)s`, None or empty for none.
-    Raises `QueryError` where text and parameters do not fit, `InvalidValueError` for a value of no
-    PostgreSQL type.
+    Raises `QueryError` where text and parameters do not fit or the text holds a NUL, `InvalidValueError` for a value
+    that no PostgreSQL type holds.
 
         translate_params("SELECT * FROM users WHERE id = %s", [1])  # ("… id = $1", [1])
     """
     if not isinstance(sql, str):
         raise QueryError(f"SQL must be a str, not {type(sql).__name__}")
+    _ = check_statement(sql)
     if params is None:
         return sql, []
     if isinstance(params, Mapping):
@@ -54,6 +59,8 @@ def dump(value: Any) -> Any:
     kind = type(value)
     if kind in _NATIVE:
         return value
+    if kind is str:
+        return _checked_text(value)
     if isinstance(value, enum.Enum):
         return dump(value.value)
     if kind is list or kind is tuple:
@@ -61,7 +68,7 @@ def dump(value: Any) -> Any:
     if kind is bytearray or kind is memoryview:
         return bytes(value)
     if kind is dict:
-        return json.dumps(value, ensure_ascii=False, default=_json_default)
+        return check_storable("json", json.dumps(value, ensure_ascii=False, default=_json_default))
     try:
         return from_annotation(_annotation(value)).dump(value)
     except MappingError as error:

@@ -43,7 +43,7 @@ def _json_type(name: str, oid: int, array_oid: int) -> PgType[Any]:
         except Exception:
             text = _encoded(name, value)
         if "\\u0000" in text or not text.isascii():
-            _check_storable(name, text)
+            return check_storable(name, text)
         return text
 
     return pgtype(name, object, dump, load=_load, oid=oid, array_oid=array_oid, mutable=True, lazy=True)
@@ -62,13 +62,15 @@ def _encoded(name: str, value: Any) -> str:
         raise InvalidValueError(f"{name}: the value is nested too deeply") from None
 
 
-def _check_storable(name: str, text: str) -> None:
+def check_storable(name: str, text: str) -> str:
+    """Return JSON text if the server can store what it says; raises `InvalidValueError` where it can't."""
     if "\\u0000" in text and _NUL.search(text):
         raise InvalidValueError(f"{name}: a text contains a NUL character, which PostgreSQL can't store")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise InvalidValueError(f"{name}: a text contains a lone surrogate, which UTF-8 has no form for") from None
+    return text
 
 
 def _unserializable(name: str, value: Any, error: TypeError) -> str:

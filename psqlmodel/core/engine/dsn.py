@@ -10,12 +10,16 @@ import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from psqlmodel.core.beginning import check_text
 from psqlmodel.errors import ConfigurationError
 from psqlmodel.later import pattern
 from psqlmodel.record import Record
 
-_SCHEME = pattern(r"^(postgres(?:ql)?)(\+[a-z0-9_]+)?://", re.IGNORECASE)
-_PAIR = pattern(r"\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))(?:\s+|$)", re.IGNORECASE)
+_SCHEME = pattern(r"^(postgres(?:ql)?)(\+[a-z0-9_]+)?://", re.IGNORECASE | re.ASCII)
+_PAIR = pattern(r"\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))(?:\s+|$)", re.IGNORECASE | re.ASCII)
+_OTHER_SCHEME = pattern(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE | re.ASCII)
+_KEY = pattern(r"[a-z_][a-z0-9_.]*", re.IGNORECASE | re.ASCII)
+_CONTROL = pattern(r"[\x01-\x1f\x7f]")  # some of which urlsplit drops; a NUL is refused with the value that holds it
 _ENVIRONMENT = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE")
 _SPELLINGS = {"database": "dbname", "username": "user"}
 
@@ -67,29 +71,63 @@ def parse_dsn(dsn: str) -> Target:
     parse_dsn("postgresql+asyncpg://me@localhost/shop")
     """
     if dsn == "embedded" or dsn.startswith("embedded:"):
-        return Target({}, embedded=dsn)
+        return Target({}, embedded=check_text("the DSN", dsn))
     match = _SCHEME.match(dsn)
     if match is not None:
-        return Target(_parse_url("postgresql://" + dsn[match.end() :]))
-    if "://" in dsn:
-        raise ConfigurationError(f"the DSN begins with {dsn.partition('://')[0]}://; write postgresql://…")
-    return Target(_parse_pairs(dsn))
+        return Target(_checked(_parse_url("postgresql://" + dsn[match.end() :])))
+    other = _OTHER_SCHEME.match(dsn)
+    if other is not None:
+        raise ConfigurationError(f"the DSN begins with {other.group()}; write postgresql://…")
+    return Target(_checked(_parse_pairs(dsn)))
+
+
+def _checked(parameters: dict[str, str]) -> dict[str, str]:
+    """Refuse names that are none, and values that no driver can send; none of them is shown: it may be a password."""
+    for key, value in parameters.items():
+        if _KEY.fullmatch(key) is None:
+            raise ConfigurationError(
+                "the DSN has a parameter whose name is none; in a password write %3F for ?, %26 for & and %3D for ="
+            )
+        _ = check_text(f"{key} in the DSN", value)
+    return parameters
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise _undecodable() from None
+
+
+def _queried(text: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(text, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise _undecodable() from None
+
+
+def _undecodable() -> ConfigurationError:
+    return ConfigurationError("the DSN holds a % that begins no character of UTF-8; write %25 for %")
 
 
 def _parse_url(url: str) -> dict[str, str]:
+    if _CONTROL.search(url) is not None:
+        raise ConfigurationError("the DSN holds a control character; in a password write %09 for a tab, %0A for a line")
     try:
         parts = urlsplit(url)
     except ValueError:
         raise _unreadable() from None
+    if "@" in parts.path:  # what stands before it is a part of the password, and would be shown as the database
+        raise ConfigurationError("the DSN has an @ behind a /; in a password write %2F for /, in other names %40 for @")
     parameters: dict[str, str] = {}
     credentials, _, hosts = parts.netloc.rpartition("@")
     user, _, password = credentials.partition(":")
-    parameters |= {"user": unquote(user), "password": unquote(password)}
+    parameters |= {"user": _unquoted(user), "password": _unquoted(password)}
     parameters |= _parse_hosts(hosts)
-    parameters["dbname"] = unquote(parts.path.removeprefix("/"))
+    parameters["dbname"] = _unquoted(parts.path.removeprefix("/"))
     if parts.fragment:
         raise ConfigurationError("the DSN holds a #; in a password write %23 instead")
-    for key, value in parse_qsl(parts.query, keep_blank_values=True):
+    for key, value in _queried(parts.query):
         parameters[_SPELLINGS.get(key, key)] = value
     return {key: value for key, value in parameters.items() if value}
 
@@ -108,7 +146,7 @@ def _parse_hosts(listing: str) -> dict[str, str]:
             raise ConfigurationError(
                 "the port in the DSN is no number; in a password write %40 for @, %3A for : and %2F for /"
             )
-        hosts.append(unquote(host))
+        hosts.append(_unquoted(host))
         ports.append(port)
     several = ",".join(port or "5432" for port in ports) if len(ports) > 1 and any(ports) else ports[0]
     return {"host": ",".join(hosts), "port": several}

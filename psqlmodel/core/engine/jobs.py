@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from psqlmodel.core.beginning import check_text
 from psqlmodel.core.engine.dsn import Target
 from psqlmodel.core.row import RowList, rows_of
 from psqlmodel.errors import CommitOutcomeUnknown, ConfigurationError, ConnectionLost, DatabaseError, SessionClosedError
@@ -76,6 +77,7 @@ def end_prepared(verb: str, identifier: str) -> Steps[None]:
     """
     if not isinstance(identifier, str) or not identifier:
         raise ConfigurationError(f"the identifier of a prepared transaction is a text, not {type(identifier).__name__}")
+    _ = check_text("the identifier of a prepared transaction", identifier)
     statement = Statement(f"{verb} PREPARED {quote_literal(identifier)}", prepare=False, purpose="transaction")
     try:
         _ = yield statement
