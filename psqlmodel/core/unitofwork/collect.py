@@ -93,6 +93,10 @@ def collect(unit: UnitOfWork) -> Changes:
 
 def by_mapper(objects: Iterable[Any]) -> dict[Mapper, list[Any]]:
     """Group objects by their mapper, in the order in which they come."""
+    objects = list(objects)
+    classes: set[Any] = set(map(type, objects))
+    if len(classes) == 1:  # nothing is looked at one by one
+        return {cls.__mapper__: objects for cls in classes}
     found: dict[type[Any], list[Any]] = {}
     for obj in objects:
         cls = type(obj)

@@ -9,9 +9,9 @@ from psqlmodel.core.unitofwork import links, sql, versioning
 from psqlmodel.core.unitofwork.collect import Changes
 from psqlmodel.core.unitofwork.ordering import Group
 from psqlmodel.core.unitofwork.sending import send
-from psqlmodel.core.unitofwork.updating import in_key_order, key_arrays, named_keys, read_versions
+from psqlmodel.core.unitofwork.updating import arrays_of, named_keys, read_versions, with_stored_keys
 from psqlmodel.model.mapper import Mapper
-from psqlmodel.model.state import DELETED, Presumed, State, set_state
+from psqlmodel.model.state import DELETED, Presumed, State, are_deleted_as_they_were, set_state
 from psqlmodel.steps import Statement, Steps
 
 if TYPE_CHECKING:
@@ -29,11 +29,12 @@ def delete(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
     parts: list[tuple[str, list[sql.TypedColumn]]] = []
     args: list[Any] = []
     for mapper in group:
-        objects = rows_of[mapper] = in_key_order(mapper, changes.deleted[mapper])
+        objects, stored = with_stored_keys(mapper, changes.deleted[mapper])
+        rows_of[mapper] = objects
         yield from links.unlink_deleted(workspace, mapper, objects)
         yield from read_versions(workspace, mapper, objects, "DELETE")
         keys = [*named_keys(mapper, type_of), *versioning.guards(mapper, type_of)]
-        arrays = [*key_arrays(mapper, objects, type_of), *versioning.versions(mapper, objects, type_of)]
+        arrays = [*arrays_of(mapper, stored, type_of), *versioning.versions(mapper, objects, type_of)]
         if together and mapper.version is not None:
             yield from _check_versions(workspace, mapper, objects, Statement(sql.lock(mapper.qualified, keys), arrays))
         parts.append((mapper.qualified, keys))
@@ -69,18 +70,25 @@ def mark_cascaded(workspace: Workspace, mapper: Mapper, deleted: list[Any]) -> N
     """
     for child in workspace.identity.mappers():
         for key in links.keys_to(child, mapper):
-            gone = {tuple(obj.__dict__.get(name) for name in key.remote) for obj in deleted}
-            hit = [
-                obj
-                for obj in workspace.identity.objects(child)
-                if tuple(obj.__dict__.get(name) for name in key.local) in gone and obj._state.status != DELETED
-            ]
+            gone = set(_values(deleted, key.remote)) - {None}
+            loaded = workspace.identity.objects(child)
+            pairs = zip(loaded, _values(loaded, key.local), strict=True)
+            hit = [obj for obj, value in pairs if value in gone and obj._state.status != DELETED]
             if key.on_delete == "SET NULL":
                 for obj in hit:
                     links.nullify(workspace, obj, key)
             elif hit:
                 _presume_deleted(workspace, child, hit)
                 mark_cascaded(workspace, child, hit)
+
+
+def _values(objects: Sequence[Any], names: Sequence[str]) -> list[Any]:
+    """Return what each object has in some columns: a tuple where they are several; None where one is None."""
+    if len(names) == 1:
+        (name,) = names
+        return [obj.__dict__.get(name) for obj in objects]
+    found = [tuple([obj.__dict__.get(name) for name in names]) for obj in objects]
+    return [None if None in values else values for values in found]
 
 
 def _presume_deleted(workspace: Workspace, mapper: Mapper, objects: list[Any]) -> None:
@@ -97,13 +105,10 @@ def now_deleted(workspace: Workspace, mapper: Mapper, objects: Sequence[Any]) ->
     """Take objects of one class whose rows are gone out of the session's books, and off the lists of others."""
     unit = workspace.unit
     unit.undo.deleted(objects)
-    known = workspace.identity.of(mapper)
-    for obj, key in zip(objects, mapper.stored_keys_of(objects), strict=True):
-        reference = known.get(key)
-        if reference is not None and reference() is obj:
-            del known[key]
+    workspace.identity.remove(mapper, objects)
+    unit.no_longer_deleted(objects)
+    for obj in () if are_deleted_as_they_were(objects) else objects:
         unit.tracked.pop(id(obj), None)
-        unit.deleted.pop(id(obj), None)
         if obj._state.status != DELETED or obj._state.original:
             set_state(obj, State(unit, mapper, DELETED, obj._state.batch))
     links.leave_lists(mapper, objects)

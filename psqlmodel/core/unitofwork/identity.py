@@ -36,7 +36,8 @@ class IdentityMap:
         """Return the map of one class, for loaders that look up and enter many rows."""
         found = self._maps.get(mapper)
         if found is None:
-            found = self._maps[mapper] = self.by_class[mapper.cls] = self._entries_that_wait(mapper)
+            found = self._entries_that_wait(mapper) if mapper in self._waiting else {}
+            self._maps[mapper] = self.by_class[mapper.cls] = found
             self._due[mapper] = max(_FIRST_SWEEP, 2 * len(found))
         return found
 
@@ -51,7 +52,7 @@ class IdentityMap:
         self._waiting[mapper] = references
 
     def _entries_that_wait(self, mapper: Mapper) -> Map:
-        living = [obj for reference in self._waiting.pop(mapper, ()) if (obj := reference()) is not None]
+        living = [obj for reference in self._waiting.pop(mapper) if (obj := reference()) is not None]
         return dict(zip(mapper.stored_keys_of(living), map(weakref.ref, living), strict=True))
 
     def get(self, mapper: Mapper, key: Any) -> Any:

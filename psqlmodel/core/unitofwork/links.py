@@ -13,6 +13,7 @@ from psqlmodel.model.constraints import ForeignKey
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.relations import RelationInfo
 from psqlmodel.model.resolution import refers_to, remote_columns
+from psqlmodel.model.state import are_deleted_as_they_were
 from psqlmodel.model.versions import is_system
 from psqlmodel.steps import Statement, Steps
 
@@ -131,15 +132,26 @@ def leave_lists(mapper: Mapper, objects: Sequence[Any]) -> None:
         back = relation.back
         if back is None or not (relation.outgoing or relation.declared.secondary is not None):
             continue
-        concerned = objects
-        if not objects[0]._state.unit.identity.of(relation.target):  # what is loaded is all that there can be
-            concerned = [obj for obj in objects if relation.key in obj.__dict__ or relation.slot in obj.__dict__]
+        concerned = _that_may_be_listed(relation, objects)
         members: dict[int, tuple[Any, list[Any]]] = {}  # by the owner's id
         for obj in concerned:
             for owner in _owners(relation, obj):
                 members.setdefault(id(owner), (owner, []))[1].append(obj)
         for owner, gone in members.values():
             back.drop_loaded(owner, *gone)
+
+
+def _that_may_be_listed(relation: RelationInfo, objects: Sequence[Any]) -> Sequence[Any]:
+    """Return the objects that others may show on their lists: told by the column, without a call for each."""
+    owners = objects[0]._state.unit.identity.of(relation.target)
+    if not owners and are_deleted_as_they_were(objects):
+        return ()  # a loaded owner would be among them
+    local = relation.local_keys
+    if not relation.outgoing or (owners and (len(local) > 1 or not relation.to_primary_key)):
+        return objects
+    key, slot, own = relation.key, relation.slot, local[0]
+    held = [(obj, obj.__dict__) for obj in objects]
+    return [obj for obj, values in held if values.get(own) in owners or key in values or slot in values]
 
 
 def _owners(relation: RelationInfo, obj: Any) -> Sequence[Any]:

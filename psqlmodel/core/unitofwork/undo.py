@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from psqlmodel.model.state import TRANSIENT, UNSET, set_state
+from psqlmodel.model.state import TRANSIENT, UNSET, are_deleted_as_they_were, set_state
 
 if TYPE_CHECKING:
     from psqlmodel.core.unitofwork.collect import Link
@@ -32,13 +32,14 @@ class Entry:
 class UndoLog:
     """The frames of one session's transaction.
 
-    New objects are remembered by the batch, `_made`: an entry for each is only made when something is asked about
-    them, which a transaction that flushes and commits never does.
+    New and unmodified deleted objects are remembered by the batch, `_made` and `_gone`: an entry for each is only made
+    when something is asked about them, which a transaction that flushes and commits never does.
     """
 
     def __init__(self) -> None:
         self._frames: list[dict[int, Entry]] = [{}]
         self._made: list[tuple[list[Any], list[dict[str, Any]]]] = []  # of the newest frame
+        self._gone: list[Sequence[Any]] = []  # of the newest frame
         self._pairs: list[dict[Link, bool]] = [{}]  # whether the link row was there before the frame
 
     def inserted(self, objects: list[Any]) -> None:
@@ -57,6 +58,9 @@ class UndoLog:
                     entry = frame[id(obj)] = Entry(obj, before)
                 entry.inserted, entry.values = True, before
         self._made.clear()
+        for obj in (obj for objects in self._gone for obj in objects):
+            frame.setdefault(id(obj), Entry(obj, {})).deleted = True
+        self._gone.clear()
         return frame
 
     def forget_inserted(self, new: Mapping[Any, Iterable[Any]]) -> None:
@@ -91,6 +95,11 @@ class UndoLog:
 
     def deleted(self, objects: Sequence[Any]) -> None:
         """Remember objects whose rows are about to be deleted."""
+        if any(objects is known for known in self._gone):
+            return
+        if are_deleted_as_they_were(objects):
+            self._gone.append(objects)
+            return
         self.all_updated(objects)
         frame = self._frame()
         for obj in objects:
@@ -106,9 +115,12 @@ class UndoLog:
         for pair in pairs:
             _ = self._pairs[-1].setdefault(pair, True)
 
-    def deleted_objects(self) -> Iterable[Any]:
+    def deleted_objects(self) -> list[Any]:
         """Give the objects whose rows the transaction deleted."""
-        return [entry.obj for frame in self._frames for entry in frame.values() if entry.deleted]  # none is in _made
+        found = [entry.obj for frame in self._frames for entry in frame.values() if entry.deleted]  # none is in _made
+        for objects in self._gone:
+            found += objects
+        return found
 
     def forget(self, obj: Any) -> None:
         """Forget an object that leaves the session: a rollback does not concern it."""
@@ -120,6 +132,7 @@ class UndoLog:
         """Forget everything: the transaction has ended."""
         self._frames = [{}]
         self._made = []
+        self._gone = []
         self._pairs = [{}]
 
     def push(self) -> None:
@@ -162,7 +175,7 @@ class UndoLog:
 
     def restore(self, unit: UnitOfWork) -> None:
         """Bring the objects of all frames back to what they were before, newest frame first."""
-        if not any(self._frames) and not self._made and not any(self._pairs):
+        if not any(self._frames) and not self._made and not self._gone and not any(self._pairs):
             self.clear()
             return
         while self._frames:

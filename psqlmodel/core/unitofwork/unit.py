@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.unitofwork.collect import changed_columns, with_key
@@ -27,11 +27,14 @@ from psqlmodel.model.state import (
     UNSET,
     Batch,
     Clean,
+    Deleted,
     Pending,
     Presumed,
     Raw,
     State,
+    are_deleted_as_they_were,
     set_state,
+    set_states,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +63,7 @@ class UnitOfWork:
         self.strict = False
         self._clean: dict[Mapper, Clean] = {}
         self._pending: dict[Mapper, Pending] = {}
+        self._deleted: dict[Clean, Deleted] = {}  # by what the objects are without their deletion
         self._batches: list[weakref.ref[Batch]] = []
         self._due = _FIRST_SWEEP
 
@@ -166,26 +170,29 @@ class UnitOfWork:
         for one whose class has no primary key.
         """
         state = getattr(obj, "_state", None)
-        if isinstance(state, Clean) and state.unit is self and state.mapper.primary_key:
-            set_state(obj, State(self, state.mapper, DELETED, state.batch))
+        if self._is_plain(state):
+            set_state(obj, self._deleted_state(state))
             self.deleted[id(obj)] = obj
+        else:
+            self._check_deletable(obj)
+            self._delete(obj)
+
+    def delete_all(self, objects: Iterable[Any]) -> None:
+        """Register several objects for deletion as `delete` does; all or none."""
+        if isinstance(objects, str | Mapping) or not isinstance(objects, Iterable):
+            kind = type(objects).__name__
+            raise NotMappedError(f"delete_all takes a list of objects, not {kind}; delete takes one object")
+        given = list(objects)
+        states = [getattr(obj, "_state", None) for obj in given]
+        if not all(map(self._is_plain, set(states))):
+            self._delete_each(given)
             return
-        mapper = mapper_of(_checked(obj))
-        state = obj._state
-        if state is TRANSIENT:
-            raise ObjectStateError(f"this {mapper.name} is in no database yet: there is nothing to delete")
-        self._check_addable(obj)
-        if state.status == PENDING:
-            leave_lists(mapper, [obj])
-            self.forget_new(obj)
-            return
-        _ = with_key(mapper)
-        if state.status == DETACHED or state.unit is None or state.unit.closed:
-            self._attach(obj)
-        own = self._own_state(obj)
-        own.status = DELETED
-        self.tracked.pop(id(obj), None)
-        self.deleted[id(obj)] = obj
+        deleted = {state: self._deleted_state(state) for state in set(states)}
+        for state in deleted.values() if len(deleted) == 1 else ():
+            set_states(given, state)
+        for obj, state in zip(given, states, strict=True) if len(deleted) > 1 else ():
+            set_state(obj, deleted[state])
+        self.deleted.update(zip(map(id, given), given, strict=True))
 
     def pending(self) -> list[str]:
         """Return what is not flushed, in words: `3 new User`, `1 changed Order`."""
@@ -201,7 +208,11 @@ class UnitOfWork:
 
     def committed(self) -> None:
         """Forget what the transaction changed: there is no way back behind a commit."""
-        for obj in self.undo.deleted_objects():
+        gone = self.undo.deleted_objects()
+        if are_deleted_as_they_were(gone):
+            set_states(gone, TRANSIENT)
+            gone = []
+        for obj in gone:
             state = obj._state
             if state.status != DELETED:  # its row was found alive meanwhile
                 continue
@@ -230,6 +241,7 @@ class UnitOfWork:
         for obj in [*self.deleted.values(), *self.tracked.values()]:
             self._revert(obj)
         self.deleted.clear()
+        self._deleted.clear()
 
     def close(self) -> None:
         """Let all objects go for good."""
@@ -240,8 +252,11 @@ class UnitOfWork:
     def let_go(self) -> None:
         """Let all objects go: they stay readable, and remember changes that were not flushed."""
         for obj in [*self.tracked.values(), *self.deleted.values()]:
-            obj._state.unit = None
-            obj._state.status = DETACHED
+            state = obj._state
+            if isinstance(state, Deleted):
+                set_state(obj, state.before)
+            else:
+                state.unit, state.status = None, DETACHED
         for obj in list(self.new.values()):
             set_state(obj, TRANSIENT)
         self.new.clear()
@@ -258,6 +273,7 @@ class UnitOfWork:
                 batch.unit = None
         self._clean.clear()
         self._pending.clear()
+        self._deleted.clear()
         self._batches.clear()
 
     # --- bookkeeping ------------------------------------------------------------------------------------------------
@@ -296,11 +312,68 @@ class UnitOfWork:
     def watch(self, obj: Any, baseline: dict[str, Any]) -> None:
         """Compare the values that an object has handed out with `baseline` from now on."""
         state = obj._state
-        if isinstance(state, State):
-            state.original.update(baseline)
+        if isinstance(state, State | Deleted):
+            self._own_state(obj).original.update(baseline)
         else:
             set_state(obj, State(self, state.mapper, PERSISTENT, state.batch, baseline))
             self.tracked[id(obj)] = obj
+
+    def no_longer_deleted(self, objects: Sequence[Any]) -> None:
+        """Take objects off the books of what waits for its deletion: their rows are gone."""
+        if len(objects) == len(self.deleted):
+            self.deleted.clear()
+        else:
+            for obj in objects:
+                _ = self.deleted.pop(id(obj), None)
+        if not self.deleted:
+            self._deleted.clear()
+
+    def _is_plain(self, state: Any) -> bool:
+        """Tell whether an object with this state is persistent here and unmodified, and its row is known by a key."""
+        return isinstance(state, Clean) and state.unit is self and bool(state.mapper.primary_key)
+
+    def _deleted_state(self, before: Clean) -> Deleted:
+        found = self._deleted.get(before)
+        if found is None:
+            found = self._deleted[before] = Deleted(before)
+        return found
+
+    def _delete_each(self, objects: Iterable[Any]) -> None:
+        """Register objects of which some are new, modified, detached, or can't be deleted."""
+        distinct = list({id(obj): obj for obj in objects}.values())
+        taken_in: set[Any] = set()
+        for obj in distinct:
+            self._check_deletable(obj)
+            mapper = type(obj).__mapper__
+            key = None if obj._state.unit is self else (mapper, mapper.stored_key_of(obj))
+            if key in taken_in:
+                raise ObjectStateError(f"delete_all got two objects for {mapper.name} {key[1]!r}: give one of them")
+            if key is not None:
+                taken_in.add(key)
+        for obj in distinct:
+            self._delete(obj)
+
+    def _check_deletable(self, obj: Any) -> None:
+        mapper = mapper_of(_checked(obj))
+        state = obj._state
+        if state is TRANSIENT:
+            raise ObjectStateError(f"this {mapper.name} is in no database yet: there is nothing to delete")
+        self._check_addable(obj)
+        if state.status != PENDING:
+            _ = with_key(mapper)
+
+    def _delete(self, obj: Any) -> None:
+        state, mapper = obj._state, type(obj).__mapper__
+        if state.status == PENDING:
+            leave_lists(mapper, [obj])
+            self.forget_new(obj)
+            return
+        if state.status == DETACHED or state.unit is None or state.unit.closed:
+            self._attach(obj)
+        own = self._own_state(obj)
+        own.status = DELETED
+        self.tracked.pop(id(obj), None)
+        self.deleted[id(obj)] = obj
 
     def _check_addable(self, obj: Any) -> None:
         state, mapper = obj._state, mapper_of(obj)
@@ -328,8 +401,11 @@ class UnitOfWork:
         if state.unit is self:
             if state.status == DELETED and id(obj) in self.deleted:
                 del self.deleted[id(obj)]
-                state.status = PERSISTENT
-                self.tracked[id(obj)] = obj
+                if isinstance(state, Deleted):
+                    set_state(obj, state.before)
+                else:
+                    state.status = PERSISTENT
+                    self.tracked[id(obj)] = obj
         else:
             self._attach(obj)
 
