@@ -30,10 +30,11 @@ class Beginning:
 
     `settings` are the server's settings by name, `role` the role to be, the timeouts are in seconds:
     `statement_timeout` for one statement, `lock_timeout` for one wait for a lock, `idle_timeout` for the program's
-    silence within the transaction. Raises `ConfigurationError` for what is not usable as given.
+    silence within the transaction. `plain`: it asks for nothing in particular, BEGIN alone. Raises
+    `ConfigurationError` for what is not usable as given.
     """
 
-    __slots__ = ("_fixed", "settings", "text")
+    __slots__ = ("_fixed", "plain", "settings", "text")
 
     def __init__(
         self,
@@ -53,11 +54,7 @@ class Beginning:
             **_timeout("idle_in_transaction_session_timeout", "idle_timeout", idle_timeout),
             **_role(role),  # the last: the other role may not be allowed to set the others
         }
-
-    @property
-    def plain(self) -> bool:
-        """Whether the session asks for nothing in particular: BEGIN alone."""
-        return self.text == "BEGIN" and not self.settings and not self._fixed
+        self.plain = text == "BEGIN" and not self.settings and not self._fixed
 
     @property
     def isolated(self) -> bool:
@@ -68,6 +65,7 @@ class Beginning:
         """Return the same with other `settings`; mode, role and timeouts stay."""
         made = Beginning(self.text, settings=settings)
         made._fixed = self._fixed
+        made.plain = made.plain and not made._fixed
         return made
 
     def statement(self) -> Statement | None:

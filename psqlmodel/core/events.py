@@ -50,8 +50,11 @@ class Events:
 
     def of(self, event: str) -> tuple[Handler, ...]:
         """Return the handlers of an event: the engine's, then the session's, each in the order of registration."""
+        outer = self._outer
+        if not self._handlers and (outer is None or not outer._handlers):
+            return ()
         own = self._handlers.get(event, ())
-        return own if self._outer is None else (*self._outer.of(event), *own)
+        return own if outer is None else (*outer.of(event), *own)
 
     def _check(self, event: str, handler: Handler) -> None:
         if event not in EVENTS:

@@ -14,7 +14,7 @@ from psqlmodel.errors import ConcurrentUseError, SessionClosedError
 if TYPE_CHECKING:
     import asyncio
 
-_OWN = __name__.partition(".")[0]
+_OWN = __name__.partition(".")[0] + "."
 
 
 Site: TypeAlias = tuple[CodeType, int]  # and the line
@@ -115,7 +115,7 @@ def _user() -> User:
 
 def _site(frame: FrameType) -> Site:
     """Return the place in the program that called the library, in whose code `frame` is."""
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _OWN:
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_OWN):
         frame = frame.f_back
     return frame.f_code, frame.f_lineno
 

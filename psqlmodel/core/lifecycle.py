@@ -36,9 +36,12 @@ class Policy:
 
 def commit(workspace: Workspace, guard: Guard, policy: Policy) -> Steps[None]:
     """Flush and commit; an atomic session is closed by it."""
+    return _commit_and_close(workspace, guard) if policy.atomic else _commit(workspace)
+
+
+def _commit_and_close(workspace: Workspace, guard: Guard) -> Steps[None]:
     yield from _commit(workspace)
-    if policy.atomic:
-        yield from close(workspace, guard)
+    yield from close(workspace, guard)
 
 
 def prepare(workspace: Workspace, guard: Guard, policy: Policy, identifier: str) -> Steps[None]:
@@ -59,7 +62,7 @@ def prepare(workspace: Workspace, guard: Guard, policy: Policy, identifier: str)
 def _commit(workspace: Workspace) -> Steps[None]:
     transaction.check(workspace)
     try:
-        yield from commit_whole(workspace, lambda: _flush_and_commit(workspace))
+        yield from commit_whole(workspace, _flush_and_commit)
     except GeneratorExit:
         raise
     except BaseException:

@@ -32,7 +32,7 @@ def may_run_again(error: BaseException | None) -> bool:
     return isinstance(error, TransactionRollbackError) and error.sqlstate in _AGAIN
 
 
-def commit_whole(workspace: Workspace, commit: Callable[[], Steps[None]]) -> Steps[None]:
+def commit_whole(workspace: Workspace, commit: Callable[[Workspace], Steps[None]]) -> Steps[None]:
     """Flush and commit by `commit`; again after a conflict, where the transaction is nothing but this flush.
 
     What is pending is kept when the flush is about to send the first of several statements; one that is alone is just
@@ -40,7 +40,7 @@ def commit_whole(workspace: Workspace, commit: Callable[[], Steps[None]]) -> Ste
     """
     transaction = workspace.transaction
     if transaction.begun or not _worth_keeping(workspace):
-        yield from commit()
+        yield from commit(workspace)
         return
     for _ in range(_REPLAYS):
         kept: list[Wishes] = []
@@ -48,7 +48,7 @@ def commit_whole(workspace: Workspace, commit: Callable[[], Steps[None]]) -> Ste
         if workspace.events.of("before_flush"):
             transaction.keep()
         try:
-            yield from commit()
+            yield from commit(workspace)
         except TransactionRollbackError as error:
             if not may_run_again(error) or not kept:
                 raise
@@ -58,7 +58,7 @@ def commit_whole(workspace: Workspace, commit: Callable[[], Steps[None]]) -> Ste
             return
         finally:
             transaction.keep = None
-    yield from commit()
+    yield from commit(workspace)
 
 
 def _keep(unit: UnitOfWork, kept: list[Wishes]) -> None:

@@ -124,17 +124,24 @@ def execute(
     where an earlier error ended the transaction, and what the server reports.
     """
     transaction = workspace.transaction
-    if transaction.savepoints or not transaction.begun:
+    if transaction.failure is not None or transaction.savepoints:
         check(workspace)
     transaction.sent += 1
     if not transaction.begun and transaction.beginning.plain and workspace.catalog.read_committed:
         transaction.used = True
         if reads_only(request):
-            return (yield from _read_alone(request))
+            return _read_alone(request)
+    return _execute(workspace, request, explain)
+
+
+def _execute(
+    workspace: Workspace, request: Statement | Copy, explain: Callable[[DatabaseError], None] | None
+) -> Steps[Rows]:
+    transaction = workspace.transaction
     try:
         if not transaction.begun:
             transaction.begun = True
-            settings = transaction.beginning.statement()
+            settings = None if transaction.beginning.plain else transaction.beginning.statement()
             if settings is not None:
                 settings.prelude = transaction.beginning.text
                 _ = yield settings
@@ -233,7 +240,7 @@ def commit(workspace: Workspace) -> Steps[None]:
         transaction.end()
         yield Release()
     workspace.unit.committed()
-    if used:
+    if used and workspace.events.of("after_commit"):
         yield from notify(workspace.events, "after_commit")
 
 

@@ -69,7 +69,8 @@ def fetch(workspace: Workspace, query: Query[Any], *, purpose: str = "query") ->
     first.
     """
     compiled = yield from prepared(workspace, query)
-    yield from autoflush(workspace, compiled.tables)
+    if workspace.unit.has_changes:
+        yield from autoflush(workspace, compiled.tables)
     rows = yield from execute(workspace, Statement(compiled.text, compiled.args, purpose=purpose))
     return compiled, rows
 

@@ -15,7 +15,7 @@ from psqlmodel.core.unitofwork.collect import Changes, collect, remembered, vali
 from psqlmodel.core.unitofwork.grouping import regroup
 from psqlmodel.core.unitofwork.ordering import parents_first
 from psqlmodel.core.unitofwork.orphans import settle_orphans
-from psqlmodel.core.unitofwork.parts import may_be_alone, parts_of
+from psqlmodel.core.unitofwork.parts import parts_of
 from psqlmodel.core.unitofwork.takeover import Takeovers, find_takeovers, placeholder
 from psqlmodel.errors import PSQLModelError
 from psqlmodel.model.state import raw_name
@@ -65,7 +65,7 @@ def _write(workspace: Workspace, changes: Changes) -> Steps[None]:
     takeovers = find_takeovers(changes)
     parts = parts_of(workspace, changes, order, takeovers)
     keep = workspace.transaction.keep
-    if keep is not None and (parts is None or not may_be_alone(workspace)):
+    if keep is not None and (parts is None or not parts.alone):
         keep()
     if parts is not None:
         yield from together.write(workspace, parts, changes)

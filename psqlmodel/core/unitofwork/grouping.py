@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from psqlmodel.core.unitofwork.collect import outgoing
 from psqlmodel.model.state import UNSET
 
 if TYPE_CHECKING:
@@ -33,10 +34,12 @@ def regroup(unit: UnitOfWork, new: Mapping[Mapper, Sequence[Any]], changed: Iter
                     by_key.setdefault(_key(relation, obj.__dict__), []).append(obj)
     for obj in changed:
         _note_move(unit, obj, left, joined)
-    for back, parent, children in _loaded(unit, left):
-        back.hide(parent, *children)
-    for back, parent, children in _loaded(unit, joined):
-        back.show(parent, *children)
+    if left:
+        for back, parent, children in _loaded(unit, left):
+            back.hide(parent, *children)
+    if joined:
+        for back, parent, children in _loaded(unit, joined):
+            back.show(parent, *children)
 
 
 def _note_move(unit: UnitOfWork, obj: Any, left: Groups, joined: Groups) -> None:
@@ -56,12 +59,8 @@ def _listed(unit: UnitOfWork, mapper: Mapper) -> list[RelationInfo]:
     """Return the relations of a class to parents that may show its objects."""
     return [
         relation
-        for relation in mapper.all_relations()
-        if relation.declared.secondary is None
-        and relation.outgoing
-        and relation.back is not None
-        and relation.to_primary_key
-        and unit.identity.of(relation.target)
+        for relation in outgoing(mapper)
+        if relation.back is not None and relation.to_primary_key and unit.identity.of(relation.target)
     ]
 
 

@@ -96,7 +96,7 @@ class Deletion:
         """What the text depends on."""
         return self.mapper, self.verb, len(self.objects) == 1
 
-    number = 1
+    number = 0
 
 
 Keys: TypeAlias = tuple[str, ...]  # of columns: attributes
@@ -105,17 +105,23 @@ Writing: TypeAlias = Update | Deletion  # of rows that are there
 
 
 class Parts:
-    """What one statement writes: insertions, parents first, and rows that are there (`writings`)."""
+    """What one statement writes: insertions, parents first, and then rows that are there (`writings`).
 
-    def __init__(self) -> None:
+    `all` are both, in the order of their numbers. `alone`: it is the whole transaction.
+    """
+
+    def __init__(self, *, alone: bool) -> None:
+        self.alone = alone
         self.insertions: list[Insertion] = []
         self.writings: list[Writing] = []
+        self.all: list[Insertion | Writing] = []
         self._of: dict[int, tuple[Insertion, int]] = {}  # id of a new object → its part and ordinal (from 1)
 
-    @property
-    def all(self) -> list[Insertion | Writing]:
-        """All parts, in the order of their numbers."""
-        return [*self.insertions, *self.writings]
+    def write(self, part: Writing) -> None:
+        """Add rows that are there."""
+        self.writings.append(part)
+        self.all.append(part)
+        part.number = len(self.all)
 
     def add(self, mapper: Mapper, objects: list[Any], waiting: set[int]) -> None:
         """Put new objects of one class into their parts. Raises `Unfit` where the parents of one are in several."""
@@ -167,8 +173,9 @@ class Parts:
         for each in self.insertions:
             if each.mapper is mapper:
                 part.before = each
-        part.number = len(self.insertions) + 1
         self.insertions.append(part)
+        self.all.append(part)
+        part.number = len(self.all)
         return part
 
 
@@ -202,8 +209,8 @@ def _deletion(workspace: Workspace, changes: Changes) -> Parts | None:
     linked = any(relation.declared.secondary is not None for relation in mapper.relations.values())
     if linked or len(objects) > MOST_ROWS or (mapper.version is not None and is_system(mapper.version)):
         return None
-    parts = Parts()
-    parts.writings.append(Deletion(mapper, updating.in_key_order(mapper, objects)))
+    parts = Parts(alone=True)
+    parts.write(Deletion(mapper, updating.in_key_order(mapper, objects)))
     return parts
 
 
@@ -216,19 +223,16 @@ def may_be_alone(workspace: Workspace) -> bool:
 
 
 def _parts(workspace: Workspace, changes: Changes, order: list[Mapper]) -> Parts:
-    parts = Parts()
+    parts = Parts(alone=may_be_alone(workspace))
     for mapper in order:
         new = changes.new.get(mapper, ())
         if new:
             parts.add(mapper, new, changes.waiting)
     for part in parts.insertions:
         part.made, part.back = _kept(workspace, _made, part.mapper, (*part.keys, *part.parents))
-    number = len(parts.insertions)
     for mapper in order:
         for keys, objects in changes.changed.get(mapper, {}).items():
-            number += 1
-            parts.writings.append(_update(workspace, mapper, keys, objects, changes))
-            parts.writings[-1].number = number
+            parts.write(_update(workspace, mapper, keys, objects, changes))
     return parts
 
 

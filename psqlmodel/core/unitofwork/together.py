@@ -27,7 +27,7 @@ from psqlmodel.core.unitofwork.collect import (
     take_all_keys,
     value_of,
 )
-from psqlmodel.core.unitofwork.parts import Insertion, Parts, Writing, may_be_alone
+from psqlmodel.core.unitofwork.parts import Insertion, Parts, Writing
 from psqlmodel.errors import DatabaseError
 from psqlmodel.model.codegen import Field
 from psqlmodel.model.fields import Column
@@ -46,7 +46,7 @@ _FAILED: Final = "2201E"  # invalid_argument_for_logarithm
 def write(workspace: Workspace, parts: Parts, changes: Changes) -> Steps[None]:
     """Write the parts in one statement; the whole transaction, where nothing else belongs to it."""
     transaction = workspace.transaction
-    transaction.alone = may_be_alone(workspace)
+    transaction.alone = parts.alone
     try:
         if len(parts.insertions) == 1 and not parts.writings:
             yield from insertion.insert(workspace, (parts.insertions[0].mapper,), changes)
@@ -58,7 +58,7 @@ def write(workspace: Workspace, parts: Parts, changes: Changes) -> Steps[None]:
 
 
 def _write(workspace: Workspace, parts: Parts) -> Steps[None]:
-    recipe = _recipe(workspace, parts, alone=workspace.transaction.alone)
+    recipe = _recipe(workspace, parts)
     statement = Statement(recipe.text, recipe.arguments(parts), purpose="flush")
     losses = _Losses(workspace, parts)
     try:
@@ -81,16 +81,15 @@ class Recipe:
     """What all flushes of one shape have in common.
 
     `text` is the statement, `values` the makers of the arguments of each part, `start` the place where the columns of
-    each part that gives something back begin in a row, `alone` whether the statement looks after its counts itself.
-    Made once for each shape: half of the cost of a small flush.
+    each part that gives something back begin in a row. A statement that is alone looks after its counts itself. Made
+    once for each shape: half of the cost of a small flush.
     """
 
-    __slots__ = ("alone", "start", "text", "values")
+    __slots__ = ("start", "text", "values")
 
-    def __init__(self, workspace: Workspace, parts: Parts, *, alone: bool) -> None:
-        joined = [part for part in parts.all if part.back or (part in parts.writings and not alone)]
+    def __init__(self, workspace: Workspace, parts: Parts) -> None:
+        joined = [part for part in parts.all if part.back or (part in parts.writings and not parts.alone)]
         tables: list[str] = []
-        self.alone = alone
         self.values: list[Values] = []
         first = 1
         for part in parts.all:
@@ -101,7 +100,7 @@ class Recipe:
             tables.append(table)
             self.values.append(values)
             first += count
-        counted = [part.number for part in parts.writings] if alone else []
+        counted = [part.number for part in parts.writings] if parts.alone else []
         self.text, self.start = _text(tables, joined, counted, first)
 
     def arguments(self, parts: Parts) -> list[Any]:
@@ -111,16 +110,16 @@ class Recipe:
             add(parts, part, args)
         if self.start:
             args.append(max([len(part.objects) for part in parts.all if part.number in self.start]))
-        if self.alone:
+        if parts.alone:
             args += [len(part.objects) for part in parts.writings]
         return args
 
 
-def _recipe(workspace: Workspace, parts: Parts, *, alone: bool) -> Recipe:
-    shape = (alone, *[part.shape for part in parts.all])
+def _recipe(workspace: Workspace, parts: Parts) -> Recipe:
+    shape = (parts.alone, *[part.shape for part in parts.all])
     found: Recipe | None = workspace.catalog.derived.get(shape)
     if found is None:
-        found = Recipe(workspace, parts, alone=alone)
+        found = Recipe(workspace, parts)
         workspace.catalog.keep(shape, found)
     return found
 
