@@ -6,12 +6,12 @@ which asks what is known before it makes steps); a test compares the names and p
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from inspect import isawaitable
 from types import TracebackType
-from typing import Any, ClassVar, Self, TypeVar, overload
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar, overload
 
-from psqlmodel.core import bulk, lifecycle, locking, parallel, retry
+from psqlmodel.core import bulk, lifecycle, locking, retry
 from psqlmodel.core.context import SessionManager
 from psqlmodel.core.done import Done
 from psqlmodel.core.engine.async_engine import AsyncEngine
@@ -20,6 +20,7 @@ from psqlmodel.core.loading import access
 from psqlmodel.core.loading.reading import Loaded
 from psqlmodel.core.loading.result import PendingQuery, PendingResult
 from psqlmodel.core.loading.streaming import AsyncStream
+from psqlmodel.core.parallel import coroutines
 from psqlmodel.core.row import Row
 from psqlmodel.core.savepoint import AsyncNested
 from psqlmodel.core.shell import Lock, Params, SessionBase
@@ -33,6 +34,11 @@ __all__ = ["AsyncEngine", "AsyncSession"]
 
 T = TypeVar("T")
 M = TypeVar("M")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+Task: TypeAlias = Awaitable[A] | Callable[[], Awaitable[A]]
 
 
 class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
@@ -215,9 +221,60 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
         """Update many rows past the identity map; see `Session.bulk_update`."""
         return await self._run(bulk.bulk_update(self._workspace, models, model=model))
 
-    async def parallel_exec(self, tasks: Iterable[Any], *, max_workers: int | None = None) -> list[Any]:
-        """Run queries at the same time on connections of the pool; see `Session.parallel_exec`."""
-        return await parallel.gather_all(self, tasks, max_workers=max_workers)
+    @overload
+    async def parallel_exec(
+        self, tasks: tuple[Query[A], Query[B]], *, max_workers: int | None = None, consistent: bool = False
+    ) -> tuple[list[A], list[B]]: ...
+    @overload
+    async def parallel_exec(
+        self, tasks: tuple[Query[A], Query[B], Query[C]], *, max_workers: int | None = None, consistent: bool = False
+    ) -> tuple[list[A], list[B], list[C]]: ...
+    @overload
+    async def parallel_exec(
+        self,
+        tasks: tuple[Query[A], Query[B], Query[C], Query[D]],
+        *,
+        max_workers: int | None = None,
+        consistent: bool = False,
+    ) -> tuple[list[A], list[B], list[C], list[D]]: ...
+    @overload
+    async def parallel_exec(
+        self,
+        tasks: tuple[Task[A], Task[B]],
+        *,
+        max_workers: int | None = None,
+        consistent: bool = False,
+    ) -> tuple[A, B]: ...
+    @overload
+    async def parallel_exec(
+        self,
+        tasks: tuple[Task[A], Task[B], Task[C]],
+        *,
+        max_workers: int | None = None,
+        consistent: bool = False,
+    ) -> tuple[A, B, C]: ...
+    @overload
+    async def parallel_exec(
+        self, tasks: tuple[Any, ...], *, max_workers: int | None = None, consistent: bool = False
+    ) -> tuple[Any, ...]: ...
+    @overload
+    async def parallel_exec(
+        self, tasks: list[Any] | Iterator[Any], *, max_workers: int | None = None, consistent: bool = False
+    ) -> list[Any]: ...
+    @overload
+    async def parallel_exec(
+        self, tasks: Iterable[Any], *, max_workers: int | None = None, consistent: bool = False
+    ) -> Any: ...
+    async def parallel_exec(self, tasks: Any, *, max_workers: int | None = None, consistent: bool = False) -> Any:
+        """Run queries at the same time on connections of the pool; see `Session.parallel_exec`.
+
+        A task may be an awaitable of a query, too: `Select(User).first()`; a function is one of coroutines.
+        """
+        return await coroutines.run_all(self, tasks, max_workers=max_workers, consistent=consistent)
+
+    async def parallel_scan(self, query: Query[T], *, workers: int = 4) -> list[T]:
+        """Read a large table on several connections at once, in one snapshot; see `Session.parallel_scan`."""
+        return await coroutines.scan(self, query, workers=workers)
 
     # --- the session's life -----------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ which asks what is known before it makes steps); a test compares the names and p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, overload
@@ -34,6 +34,10 @@ __all__ = ["Engine", "Session", "create_async_engine", "create_engine"]
 
 T = TypeVar("T")
 M = TypeVar("M")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
 
 
 class Session(Verbs, SessionBase[Engine]):
@@ -288,14 +292,75 @@ class Session(Verbs, SessionBase[Engine]):
         """
         return self._run(bulk.bulk_update(self._workspace, models, model=model))
 
-    def parallel_exec(self, tasks: Iterable[Any], *, max_workers: int | None = None) -> list[Any]:
+    @overload
+    def parallel_exec(
+        self, tasks: tuple[Query[A], Query[B]], *, max_workers: int | None = None, consistent: bool = False
+    ) -> tuple[list[A], list[B]]: ...
+    @overload
+    def parallel_exec(
+        self, tasks: tuple[Query[A], Query[B], Query[C]], *, max_workers: int | None = None, consistent: bool = False
+    ) -> tuple[list[A], list[B], list[C]]: ...
+    @overload
+    def parallel_exec(
+        self,
+        tasks: tuple[Query[A], Query[B], Query[C], Query[D]],
+        *,
+        max_workers: int | None = None,
+        consistent: bool = False,
+    ) -> tuple[list[A], list[B], list[C], list[D]]: ...
+    @overload
+    def parallel_exec(
+        self,
+        tasks: tuple[Callable[[], A], Callable[[], B]],
+        *,
+        max_workers: int | None = None,
+        consistent: bool = False,
+    ) -> tuple[A, B]: ...
+    @overload
+    def parallel_exec(
+        self,
+        tasks: tuple[Callable[[], A], Callable[[], B], Callable[[], C]],
+        *,
+        max_workers: int | None = None,
+        consistent: bool = False,
+    ) -> tuple[A, B, C]: ...
+    @overload
+    def parallel_exec(
+        self, tasks: tuple[Any, ...], *, max_workers: int | None = None, consistent: bool = False
+    ) -> tuple[Any, ...]: ...
+    @overload
+    def parallel_exec(
+        self, tasks: list[Any] | Iterator[Any], *, max_workers: int | None = None, consistent: bool = False
+    ) -> list[Any]: ...
+    @overload
+    def parallel_exec(
+        self, tasks: Iterable[Any], *, max_workers: int | None = None, consistent: bool = False
+    ) -> Any: ...
+    def parallel_exec(self, tasks: Any, *, max_workers: int | None = None, consistent: bool = False) -> Any:
         """Run queries at the same time on connections of the pool, outside this transaction; results in order.
 
-        users, orders = session.parallel_exec([Select(User), Select(Order)])
-        """
-        from psqlmodel.core import parallel  # with the pool of threads and asyncio: 30 ms
+        A task is a query, SQL text, a pair of SQL text and parameters, or a function without arguments; a tuple of
+        tasks gives a tuple. `max_workers` run at once at most. With `consistent` all tasks see one snapshot of the
+        database. Raises `ParallelError` for the first that failed; `SessionError` where the snapshot could not contain
+        what this session has not committed.
 
-        return parallel.run_all(self, tasks, max_workers=max_workers)
+            users, orders = session.parallel_exec([Select(User), Select(Order)])
+        """
+        from psqlmodel.core.parallel import threads  # with the pool of threads: 10 ms
+
+        return threads.run_all(self, tasks, max_workers=max_workers, consistent=consistent)
+
+    def parallel_scan(self, query: Query[T], *, workers: int = 4) -> list[T]:
+        """Read a large table on several connections at once, in one snapshot, and return all that the query selects.
+
+        The rows come in the order in which the table is split. Raises `QueryError` for a query with an order, a limit
+        or another clause about all rows, `ParallelError` where a part failed, `SessionError` as `parallel_exec` does.
+
+            spikes = session.parallel_scan(Select(Reading).Where(Reading.value > 100), workers=4)
+        """
+        from psqlmodel.core.parallel import threads
+
+        return threads.scan(self, query, workers=workers)
 
     # --- the session's life -----------------------------------------------------------------------------------------
 

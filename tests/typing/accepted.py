@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, assert_type
@@ -109,6 +110,8 @@ with Session(engine, auto_commit=True) as session:
     session.add_all([user, order])
     with session.no_autoflush(), session.begin_nested():
         session.delete(user)
+        session.delete_all(user.orders)
+        session.delete_all(order for order in (order,))
 
 assert_type(SessionManager.current(), Session | None)
 assert_type(SessionManager.require_current_async(), AsyncSession)
@@ -128,3 +131,24 @@ async def main() -> None:
         assert_type(await (await session.exec("SELECT 1")).one(), ResultRow)
         await session.add(user)
         await session.commit()
+
+
+# --- parallel reads: a tuple of tasks gives a tuple, each result of its task's type ----------------------------------
+
+
+def parallel(session: Session, engine: Engine) -> None:
+    assert_type(session.parallel_exec((Select(User), Select(Order))), tuple[list[User], list[Order]])
+    assert_type(
+        session.parallel_exec((Select(User), Select(User.name), Select(Order)), consistent=True, max_workers=2),
+        tuple[list[User], list[tuple[str]], list[Order]],
+    )
+    assert_type(session.parallel_exec((lambda: 1, lambda: "a")), tuple[int, str])
+    assert_type(session.parallel_exec([Select(User), "SELECT 1"]), list[Any])
+    assert_type(session.parallel_scan(Select(User), workers=2), list[User])
+
+
+async def parallel_async(session: AsyncSession, count: Callable[[], Awaitable[int]]) -> None:
+    assert_type(await session.parallel_exec((Select(User), Select(Order))), tuple[list[User], list[Order]])
+    assert_type(await session.parallel_exec((session.exec_one(Select(User)), count)), tuple[User | None, int])
+    assert_type(await session.parallel_exec([Select(User), "SELECT 1"]), list[Any])
+    assert_type(await session.parallel_scan(Select(User.name)), list[tuple[str]])

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from psqlmodel.errors import PSQLModelError, SessionClosedError
+from psqlmodel.errors import PoolTimeout, PSQLModelError, SessionClosedError
 from psqlmodel.record import Record
 from psqlmodel.steps import NO_COLUMNS, Copy, Notify, Release, Request, Rows, Statement
 
@@ -83,6 +83,18 @@ class SessionChannel:
         if connection is not None:
             self._engine.pool.release(connection, discard=discard)
         return NOTHING
+
+    def try_connect(self) -> bool:
+        """Take a connection if one is to be had without waiting, and tell whether it was."""
+        try:
+            self._connection = self._engine.acquire(0)
+        except PoolTimeout:
+            return False
+        return True
+
+    def take_over(self, other: SessionChannel) -> None:
+        """Take the connection of another channel, and the transaction that is open on it."""
+        self._connection, other._connection = other._connection, None
 
     def abandon(self) -> None:
         """Close the connection of a session that was dropped, now or when it comes."""
@@ -155,6 +167,18 @@ class AsyncSessionChannel:
         if connection is not None:
             await self._engine.pool.release(connection, discard=discard)
         return NOTHING
+
+    async def try_connect(self) -> bool:
+        """Take a connection if one is to be had without waiting, and tell whether it was."""
+        try:
+            self._connection = await self._engine.acquire(0)
+        except PoolTimeout:
+            return False
+        return True
+
+    def take_over(self, other: AsyncSessionChannel) -> None:
+        """Take the connection of another channel, and the transaction that is open on it."""
+        self._connection, other._connection = other._connection, None
 
     def abandon(self) -> None:
         """Close the connection of a session that was dropped, now or when it comes; its event loop may be gone."""
