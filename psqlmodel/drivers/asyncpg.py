@@ -10,6 +10,7 @@ about transactions or retries a statement inside one.
 
 from __future__ import annotations
 
+import re
 import socket
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
@@ -24,11 +25,14 @@ from asyncpg import exceptions
 
 from psqlmodel.drivers import wire
 from psqlmodel.drivers.failure import make_error
-from psqlmodel.errors import DatabaseError, DataError, ProgrammingError
+from psqlmodel.drivers.inherited import Inherited
+from psqlmodel.drivers.pooled import refuse
+from psqlmodel.errors import DatabaseError, DataError, ProgrammingError, PSQLModelError
 from psqlmodel.gcpause import WORTH_A_PAUSE, relaxed
 from psqlmodel.query.lexing import first_word, is_script, tokens
 from psqlmodel.steps import NO_COLUMNS, Copy, Rows, Shape, Statement
 from psqlmodel.types import parse_array
+from psqlmodel.types.quoting import check_statement
 
 PREPARED_STATEMENTS = 256  # of each connection; each costs the server some 10 to 50 kB
 
@@ -110,6 +114,7 @@ class Connection:
     """One asyncpg connection; used by one task at a time, on the event loop that made it."""
 
     __slots__ = ("_capacity", "_columns", "_counter", "_prepared", "_raw", "_rowless", "pid")
+    pooled = False
 
     def __init__(self, raw: Any, *, prepared_statements: bool = True) -> None:
         self._raw = raw
@@ -174,6 +179,17 @@ class Connection:
         self._prepared.clear()
         self._raw.terminate()
 
+    def fileno(self) -> int:
+        """Return the descriptor of the socket; -1 where there is none any more."""
+        transport = self._raw._transport
+        sock = None if transport is None else transport.get_extra_info("socket")
+        return -1 if sock is None else int(sock.fileno())
+
+    def disown(self) -> None:
+        """Leave the connection to the parent of this process: it is never used or closed here."""
+        self._raw = Inherited(self._raw, self._prepared)
+        self._prepared = OrderedDict()
+
     # --- statements
 
     async def _made_ready(self, request: Statement) -> tuple[_Prepared, Statement]:
@@ -188,6 +204,7 @@ class Connection:
         return (prepared, adapted) if text == request.text else await self._made_ready(adapted)
 
     async def _prepare(self, request: Statement) -> _Prepared:
+        _ = check_statement(request.text)
         if request.fresh or not (request.prepare and self._capacity):
             return _Prepared(self._raw, await self._raw.prepare(request.text, name=""))
         # The name is ours: without one, asyncpg (with its own cache off) prepares the unnamed statement. That
@@ -215,7 +232,9 @@ class Connection:
         text = request.text
         known = self._rowless.get(text)
         if known is None:
-            known = first_word(text) in _ROWLESS or (not request.prepare and ";" in text and is_script(text))
+            known = first_word(check_statement(text)) in _ROWLESS or (
+                not request.prepare and ";" in text and is_script(text)
+            )
             if len(self._rowless) >= 4 * PREPARED_STATEMENTS:
                 self._rowless.clear()
             self._rowless[text] = known
@@ -265,6 +284,35 @@ class Connection:
         if isinstance(error, OSError) and not self.closed:
             self.terminate()  # a time-out leaves it in doubt, and asyncpg does not always notice
         raise our_error(error, text, self.closed) from error
+
+
+class PooledConnection(Connection):
+    """A connection to a pooler that gives each transaction another connection to the server.
+
+    All goes as unnamed statements. asyncpg has one described with Flush, without Sync, and sends it again with its
+    arguments: until then the pooler keeps to one connection.
+    """
+
+    __slots__ = ()
+    pooled = True
+
+    async def execute(self, request: Statement | Copy) -> Rows:
+        """Send one request; raises `QueryError` for SQL that can't work there (`psqlmodel.drivers.pooled`)."""
+        if isinstance(request, Statement):
+            refuse(request.text)
+        try:
+            return await super().execute(request)
+        except PSQLModelError:
+            if not self._raw.is_closed() and not self._raw.is_in_transaction():
+                await self._let_go()
+            raise
+
+    async def _let_go(self) -> None:
+        """Send the Sync that is missing where a statement was described but, its arguments refused, not executed."""
+        try:
+            await self._raw.execute("SELECT 1")
+        except (exceptions.PostgresError, exceptions.InterfaceError, exceptions.InternalClientError, OSError):
+            self.terminate()
 
 
 def _count(status: str) -> int:
@@ -317,12 +365,13 @@ async def _chunks(request: Copy) -> AsyncIterator[bytes]:
         yield block.encode()
 
 
+_NAME = re.compile(r'"(?:[^"]|"")*"')  # a quoted one; a name may hold what looks like the end of another
+
+
 def _path(table: str) -> tuple[str | None, str]:
     """Split a quoted, qualified table name, since asyncpg quotes names itself."""
-    schema, separator, name = table.rpartition('"."')
-    if not separator:
-        return None, _bare(table)
-    return _bare(schema + '"'), _bare('"' + name)
+    names = [_bare(name) for name in _NAME.findall(table)]
+    return (names[0], names[1]) if len(names) > 1 else (None, names[0] if names else table)
 
 
 def _bare(name: str) -> str:
@@ -478,13 +527,33 @@ async def connect(
     `connect_timeout` is in seconds. Raises `ConnectionLost` when the server can't be reached and another
     `DatabaseError` when it refuses.
     """
+    given = {"DateStyle": "ISO", **(settings or {})} if prepared_statements else None
+    connection = Connection(await _open(dsn, given, connect_timeout), prepared_statements=prepared_statements)
+    if not prepared_statements:
+        for name, value in (settings or {}).items():
+            await connection.execute(Statement("SELECT set_config($1, $2, false)", (name, value), prepare=False))
+    return connection
+
+
+async def connect_pooled(
+    dsn: dict[str, str], *, settings: dict[str, str] | None = None, connect_timeout: float | None = None
+) -> PooledConnection:
+    """Open a connection to a pooler that gives each transaction another connection to the server.
+
+    `settings` must be some that it keeps for each of its clients: PgBouncer keeps `TimeZone` and `DateStyle`. The rest
+    is as with `connect`.
+    """
+    return PooledConnection(await _open(dsn, settings, connect_timeout), prepared_statements=False)
+
+
+async def _open(dsn: dict[str, str], settings: dict[str, str] | None, connect_timeout: float | None) -> Any:
     try:
         raw: Any = await asyncpg.connect(
             "postgresql://?" + urlencode(_parameters(dsn)),
             timeout=_seconds(dsn.get("connect_timeout"), connect_timeout),
-            statement_cache_size=0,  # ours knows shapes; and asyncpg then survives PgBouncer
+            statement_cache_size=0,  # ours knows shapes
             connection_class=_Raw,
-            server_settings={"DateStyle": "ISO", **(settings or {})} if prepared_statements else None,
+            server_settings=settings,
         )
     except (exceptions.PostgresError, exceptions.InterfaceError, OSError, ValueError) as error:
         raise connect_error(error) from error
@@ -497,11 +566,7 @@ async def connect(
         1231, "_numeric", "pg_catalog", (), "scalar", wire.to_text, _numerics, "text"
     )
     raw._protocol.get_settings().register_data_types(_ARRAYS)
-    connection = Connection(raw, prepared_statements=prepared_statements)
-    if not prepared_statements:
-        for name, value in (settings or {}).items():
-            await connection.execute(Statement("SELECT set_config($1, $2, false)", (name, value), prepare=False))
-    return connection
+    return raw
 
 
 def _keep_alive(raw: Any) -> None:

@@ -14,7 +14,7 @@ from psqlmodel.core.beginning import begin_text
 from psqlmodel.core.engine import jobs
 from psqlmodel.core.engine.channel import AsyncSessionChannel
 from psqlmodel.core.engine.dsn import Target
-from psqlmodel.core.engine.engine import ISOLATION, EngineBase, Params, T
+from psqlmodel.core.engine.engine import GREETING, EngineBase, Params, T
 from psqlmodel.core.engine.jobs import PreparedTransaction
 from psqlmodel.core.engine.options import Options
 from psqlmodel.core.row import RowList
@@ -136,16 +136,28 @@ class AsyncEngine(EngineBase):
     async def _open(self) -> Any:
         connection = await self._connect_to(self._target)
         try:
-            self._learn(await connection.execute(Statement(ISOLATION, prepare=False, purpose="catalog")))
+            greeting = await connection.execute(Statement(GREETING, prepare=False, purpose="catalog"))
+            usable = self._learn(greeting, connection)
         except BaseException:
             connection.terminate()
             raise
-        return connection
+        if usable:
+            return connection
+        await connection.close()
+        return await self._open()
 
     async def _connect_to(self, target: Target) -> Any:
         from psqlmodel.drivers import asyncpg  # importing the package imports no driver
 
-        return await asyncpg.connect(self.options.connection_parameters(target), **self._connection_options())
+        parameters = self.options.connection_parameters(target)
+        if self._pooled:
+            return await asyncpg.connect_pooled(parameters, **self._pooled_options())
+        try:
+            return await asyncpg.connect(parameters, **self._connection_options())
+        except DatabaseError as error:
+            if not self._was_refused(error):
+                raise
+        return await self._connect_to(target)
 
     async def _start(self) -> None:
         options = self.options

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, overload
 
 from psqlmodel.core.beginning import begin_text
-from psqlmodel.core.engine import jobs
+from psqlmodel.core.engine import jobs, pooler
 from psqlmodel.core.engine.catalog import Catalog
 from psqlmodel.core.engine.channel import Listener, SessionChannel, StatementEvent
 from psqlmodel.core.engine.dsn import Target, parse_dsn
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from psqlmodel.core.engine.async_engine import AsyncEngine
     from psqlmodel.core.session import Session
 
-ISOLATION: Final = "SHOW default_transaction_isolation"
+# What an engine asks of each new connection.
+GREETING: Final = (
+    "SELECT current_setting('default_transaction_isolation'), pg_backend_pid(), current_setting('IntervalStyle')"
+)
 
 T = TypeVar("T")
 Params = Sequence[Any] | Mapping[str, Any] | None
@@ -53,7 +56,8 @@ def create_engine(dsn: str | None = None, *, async_: bool = False, **options: An
       for one, `max_lifetime` (3600) the age at which one is replaced;
     - `connect_timeout` (10), `statement_timeout` (none), `application_name`, `timezone` ("UTC"), `settings`
       (server settings for each connection: `{"lock_timeout": "2s"}`);
-    - `prepared_statements` (True): False behind a pooler in transaction mode (PgBouncer);
+    - `pooler`: "pgbouncer" (in transaction mode) or "none"; without it the first connection finds out;
+    - `prepared_statements` (True);
     - `ensure_database` makes a missing database, `ensure_tables` the missing tables of `models=[User, …]` or
       of `models_path=` (a module's name, a file or a folder). A synchronous engine does so at once, an
       asynchronous one with its first connection, or at `await engine.start()`.
@@ -92,6 +96,7 @@ class EngineBase:
         self.events = Events(awaits=self._awaits)
         self._target = options.target
         self._server: Any = None
+        self._pooled = options.pooler == pooler.PGBOUNCER
 
     def on_statement(self, listener: Listener) -> Callable[[], None]:
         """Call `listener(StatementEvent)` after each statement; returns a function that ends this.
@@ -124,14 +129,40 @@ class EngineBase:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.options.target}>"
 
-    def _learn(self, isolation: Rows) -> None:
-        """Take note of the isolation that the transactions of a new connection have by default."""
-        self.catalog.read_committed = isolation.data[0][0] == "read committed"
+    @property
+    def pooler(self) -> str | None:
+        """The pooler in front of the server: "pgbouncer", or None where there is none or nobody knows yet."""
+        return pooler.PGBOUNCER if self._pooled else None
+
+    def _learn(self, greeting: Rows, connection: Any) -> bool:
+        """Take note of what a new connection said; tell whether it may be used, or shows a pooler for which it was not
+        made.
+        """
+        isolation, backend, style = greeting.data[0]
+        self.catalog.read_committed = isolation == "read committed"
+        if connection.pooled:
+            pooler.check_style(style)
+            return True
+        if self.options.pooler is None and pooler.stands_between(connection.pid, backend):
+            self._pooled = True
+            return False
+        return True
+
+    def _was_refused(self, error: DatabaseError) -> bool:
+        """Tell whether a pooler, of which nobody knew, refused a connection; now it is known."""
+        if self.options.pooler is not None or not pooler.refused(error):
+            return False
+        self._pooled = True
+        return True
 
     @property
     def _asks_for_work(self) -> bool:
         options = self.options
         return bool(options.target.embedded) or options.ensure_database or options.ensure_tables
+
+    def _pooled_options(self) -> dict[str, Any]:
+        pooler.check(self.options)
+        return {"settings": self.options.pooled_settings(), "connect_timeout": self.options.connect_timeout}
 
     def _connection_options(self) -> dict[str, Any]:
         return {
@@ -290,16 +321,28 @@ class Engine(EngineBase):
     def _open(self) -> Any:
         connection = self._connect_to(self._target)
         try:
-            self._learn(connection.execute(Statement(ISOLATION, prepare=False, purpose="catalog")))
+            greeting = connection.execute(Statement(GREETING, prepare=False, purpose="catalog"))
+            usable = self._learn(greeting, connection)
         except BaseException:
             connection.close()
             raise
-        return connection
+        if usable:
+            return connection
+        connection.close()
+        return self._open()
 
     def _connect_to(self, target: Target) -> Any:
         from psqlmodel.drivers import psycopg2  # importing the package imports no driver
 
-        return psycopg2.connect(self.options.connection_parameters(target), **self._connection_options())
+        parameters = self.options.connection_parameters(target)
+        if self._pooled:
+            return psycopg2.connect_pooled(parameters, **self._pooled_options())
+        try:
+            return psycopg2.connect(parameters, **self._connection_options())
+        except DatabaseError as error:
+            if not self._was_refused(error):
+                raise
+        return self._connect_to(target)
 
     def _start(self) -> None:
         options = self.options

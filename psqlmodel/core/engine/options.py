@@ -5,11 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
+from psqlmodel.core.beginning import check_setting, check_text
+from psqlmodel.core.engine import pooler
 from psqlmodel.core.engine.dsn import Target, find_target
 from psqlmodel.errors import ConfigurationError, nearest
 from psqlmodel.record import Record
+
+_CONNECTION = "it says where to connect, or as whom: write it into the DSN"
+# What would change the connection itself if the drivers took it for a setting.
+_OWN = {
+    **dict.fromkeys(("user", "database", "replication", "options", "password"), _CONNECTION),
+    "client_encoding": "psqlmodel and the server speak UTF-8",
+}
 
 
 class Options(Record):
@@ -25,11 +34,18 @@ class Options(Record):
     application_name: str | None = None
     timezone: str = "UTC"
     prepared_statements: bool = True
+    pooler: str | None = None
     settings: Mapping[str, Any] = MappingProxyType({})
     ensure_database: bool = False
     ensure_tables: bool = False
     models: tuple[type, ...] = ()
     models_path: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Say the options without the values of settings, which may be secrets."""
+        values = {name: getattr(self, name) for name in type(self).__match_args__}
+        values["settings"] = sorted(self.settings)
+        return f"Options({', '.join([f'{name}={value!r}' for name, value in values.items()])})"
 
     def server_settings(self) -> dict[str, str]:
         """Return the settings that every connection starts with."""
@@ -37,6 +53,10 @@ class Options(Record):
         if self.statement_timeout is not None:
             settings["statement_timeout"] = str(round(self.statement_timeout * 1000))
         return settings | {name: str(value) for name, value in self.settings.items()}
+
+    def pooled_settings(self) -> dict[str, str]:
+        """Return those of them that PgBouncer keeps for each of its clients."""
+        return {"TimeZone": self.timezone, "DateStyle": "ISO"}
 
     def connection_parameters(self, target: Target) -> dict[str, str]:
         """Return libpq's parameters for `target`."""
@@ -90,6 +110,10 @@ def _check(options: Options) -> None:
         if not isinstance(getattr(options, name), bool):
             raise ConfigurationError(f"{name} must be True or False")
     _check_texts(options)
+    if options.pooler not in (None, *pooler.CHOICES):
+        raise ConfigurationError(f"pooler must be {' or '.join(map(repr, pooler.CHOICES))}, or None to find out")
+    if options.pooler == pooler.PGBOUNCER:
+        pooler.check(options)
     if options.ensure_tables and not (options.models or options.models_path):
         raise ConfigurationError("ensure_tables=True needs the models: models=[User, …] or models_path='myapp.models'")
 
@@ -97,11 +121,17 @@ def _check(options: Options) -> None:
 def _check_texts(options: Options) -> None:
     for name in ("application_name", "timezone"):
         value = getattr(options, name)
-        if not isinstance(value, str) and not (value is None and name == "application_name"):
+        if value is None and name == "application_name":
+            continue
+        if not isinstance(value, str):
             raise ConfigurationError(f"{name} must be a str")
+        _ = check_text(name, value)
     settings: Any = options.settings
-    if not isinstance(settings, Mapping) or not all(isinstance(name, str) for name in cast(Iterable[Any], settings)):
+    if not isinstance(settings, Mapping):
         raise ConfigurationError('settings must be a mapping of names and values: {"lock_timeout": "2s"}')
+    for name, value in settings.items():
+        check_setting(name, _OWN)
+        _ = check_text(f"settings[{name!r}]", str(value))
 
 
 def _as_models(models: Any) -> tuple[type, ...]:
