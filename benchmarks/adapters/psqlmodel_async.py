@@ -146,8 +146,7 @@ class PsqlmodelAsync(AsyncAdapter):
             items = await session.exec(Select(Item).Where(Item.id <= count)).all()
             await session.commit()
             with clock:
-                for item in items:
-                    session.delete(item)
+                session.delete_all(items)
                 await session.commit()
 
     # --- one web transaction, one small graph ---------------------------------------------------------------

@@ -131,8 +131,7 @@ class PsqlmodelSync(SyncAdapter):
             items = session.exec(Select(Item).Where(Item.id <= count)).all()
             session.commit()
             with clock:
-                for item in items:
-                    session.delete(item)
+                session.delete_all(items)
                 session.commit()
 
     # --- one web transaction, one small graph ---------------------------------------------------------------

@@ -16,7 +16,7 @@ import pytest
 from psqlmodel import AsyncEngine, AsyncSession, Engine, Session
 from psqlmodel.core.engine.channel import StatementEvent
 
-_AT_ONCE = frozenset({"add", "add_all", "delete"})
+_AT_ONCE = frozenset({"add", "add_all", "delete", "delete_all"})
 _RESULTS = frozenset({"exec"})
 
 

@@ -88,6 +88,11 @@ async def delete_many(session: Any) -> None:
     await session.commit()
 
 
+async def delete_all(session: Any) -> None:
+    session.delete_all(await session.exec(Select(User)).all())
+    await session.commit()
+
+
 async def link(session: Any) -> None:
     session.add(Item(order=Order(user=User(name="x")), name="i", tags=[Tag(name="a"), Tag(name="b"), Tag(name="c")]))
     await session.commit()
@@ -128,6 +133,7 @@ OPERATIONS: list[tuple[str, Operation]] = [
     ("select 1,000, change one, `commit`", change_one),
     ("select 1,000, change all, `commit`", change_many),
     ("select 1,000, `delete` all, `commit`", delete_many),
+    ("select 1,000, `delete_all`, `commit`", delete_all),
     ("`add` an item with its order, its user and three tags, `commit`", link),
     ("`add` one in a savepoint, `commit`", savepoint),
     ("`add` one, `flush`, `rollback`", roll_back),

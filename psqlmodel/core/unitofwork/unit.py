@@ -169,7 +169,7 @@ class UnitOfWork:
         Raises `ObjectStateError` for an object that has no row or belongs to another session, `MissingPrimaryKeyError`
         for one whose class has no primary key.
         """
-        state = getattr(obj, "_state", None)
+        state: Any = getattr(obj, "_state", None)
         if self._is_plain(state):
             set_state(obj, self._deleted_state(state))
             self.deleted[id(obj)] = obj
@@ -183,15 +183,16 @@ class UnitOfWork:
             kind = type(objects).__name__
             raise NotMappedError(f"delete_all takes a list of objects, not {kind}; delete takes one object")
         given = list(objects)
-        states = [getattr(obj, "_state", None) for obj in given]
+        states: list[Any] = [getattr(obj, "_state", None) for obj in given]
         if not all(map(self._is_plain, set(states))):
             self._delete_each(given)
             return
         deleted = {state: self._deleted_state(state) for state in set(states)}
-        for state in deleted.values() if len(deleted) == 1 else ():
-            set_states(given, state)
-        for obj, state in zip(given, states, strict=True) if len(deleted) > 1 else ():
-            set_state(obj, deleted[state])
+        if len(deleted) == 1:
+            set_states(given, *deleted.values())
+        else:
+            for obj, state in zip(given, states, strict=True):
+                set_state(obj, deleted[state])
         self.deleted.update(zip(map(id, given), given, strict=True))
 
     def pending(self) -> list[str]:
@@ -341,15 +342,16 @@ class UnitOfWork:
     def _delete_each(self, objects: Iterable[Any]) -> None:
         """Register objects of which some are new, modified, detached, or can't be deleted."""
         distinct = list({id(obj): obj for obj in objects}.values())
-        taken_in: set[Any] = set()
+        taken_in: set[tuple[Mapper, Any]] = set()
         for obj in distinct:
             self._check_deletable(obj)
+            if obj._state.unit is self:
+                continue
             mapper = type(obj).__mapper__
-            key = None if obj._state.unit is self else (mapper, mapper.stored_key_of(obj))
-            if key in taken_in:
-                raise ObjectStateError(f"delete_all got two objects for {mapper.name} {key[1]!r}: give one of them")
-            if key is not None:
-                taken_in.add(key)
+            key = mapper.stored_key_of(obj)
+            if (mapper, key) in taken_in:
+                raise ObjectStateError(f"delete_all got two objects for {mapper.name} {key!r}: give one of them")
+            taken_in.add((mapper, key))
         for obj in distinct:
             self._delete(obj)
 
