@@ -115,7 +115,7 @@ class Notify:
 
 
 class Shape:
-    """The columns of a result: names and type OIDs, in order.
+    """The columns of a result: names and type OIDs, in order. A negative OID: the values are texts.
 
     One object for each prepared text, so that what is derived from it (loaders, row classes) can be kept in
     `derived` and found again by a dictionary look-up.

@@ -14,7 +14,7 @@ from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from psqlmodel.model.state import DELETED, UNSET, Presumed, Raw, raw_name
-from psqlmodel.types import loader
+from psqlmodel.types import loader, quick
 
 if TYPE_CHECKING:
     from psqlmodel.model.fields import Column
@@ -30,10 +30,11 @@ LoadFresh: TypeAlias = Callable[[Iterable[Any], Any], list[Any]]
 class Field:
     """One attribute in a loader: where its value is in the row, how it is converted, and where it goes.
 
-    `raw`: the value can be edited in place and is kept as it came until the program asks for it.
+    `raw`: the value can be edited in place and is kept as it came until the program asks for it. `quick` converts
+    nearly all values in C, and raises ValueError for the others.
     """
 
-    __slots__ = ("convert", "key", "position", "raw", "slot")
+    __slots__ = ("convert", "key", "position", "quick", "raw", "slot")
 
     def __init__(self, column: Column[Any], oid: int, position: int) -> None:
         self.key = column.key or ""
@@ -41,6 +42,7 @@ class Field:
         self.raw = column.type is not None and column.type.mutable
         self.slot = raw_name(self.key) if self.raw else self.key
         self.convert = _raw_conversion(column.type, oid) if self.raw else loader(column.type, oid)
+        self.quick = quick(self.convert)
 
 
 def entity_loader(
@@ -177,6 +179,13 @@ def _make(fields: Sequence[Field], part: str) -> list[str]:
                 "        else:",
                 f"            {_target(field.slot)} = {kept}",
             ]
+        elif field.quick:
+            later += [
+                "        try:",
+                f"            {_target(field.key)} = None if {local} is None else q{field.position}({local})",
+                "        except ValueError:",
+                f"            {_target(field.key)} = c{field.position}({local})",
+            ]
         elif field.convert:
             value = f"None if {local} is None else c{field.position}({local})"
             later.append(f"        {_target(field.key)} = {value}")
@@ -195,6 +204,7 @@ def _target(name: str) -> str:
 def _compiled(mapper: Mapper, fields: list[Field], source: str) -> Any:
     filename = f"<psqlmodel loader {mapper.name}({', '.join(f.key for f in fields)}) #{len(mapper.loaders)}>"
     names: dict[str, Any] = {f"c{field.position}": field.convert for field in fields if field.convert}
+    names |= {f"q{field.position}": field.quick for field in fields if field.quick}
     names |= {
         "NOTHING": (None,) * len(fields),
         "cls": mapper.cls,

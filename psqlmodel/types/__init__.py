@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from psqlmodel.types.arrays import array, array_literal, parse_array, plain_texts, text_of
-from psqlmodel.types.catalog import as_text, by_oid, from_catalog, loader, resolve
+from psqlmodel.types.catalog import as_text, by_oid, from_catalog, loader, quick, resolve
 from psqlmodel.types.enums import enum
 from psqlmodel.types.geometry import Box, Circle, Line, LineSegment, Path, Point, Polygon
 from psqlmodel.types.inference import from_annotation
@@ -203,6 +203,7 @@ __all__ = [
     "resolve",
     "by_oid",
     "loader",
+    "quick",
     "as_text",
     "array_literal",
     "parse_array",

@@ -102,6 +102,8 @@ def loader(declared: PgType[Any] | None, oid: int) -> Callable[[Any], Any] | Non
     Parameters: `declared`, the type of the model's field, None for a column of no field; `oid`, what the
     result's shape says. It is never called with None (NULL).
     """
+    if oid < 0:
+        return _text_loader(declared, -oid)
     actual = by_oid(oid)
     if actual is not None:
         return actual.load if declared is None else resolve(declared, actual).load
@@ -112,6 +114,16 @@ def loader(declared: PgType[Any] | None, oid: int) -> Callable[[Any], Any] | Non
     if declared.guess and declared.lazy:
         return _load_object
     return declared.load
+
+
+def quick(convert: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
+    """Return what does the same as a conversion of `loader` in C, or raises ValueError; None where there is none."""
+    return temporal.QUICK.get(convert) if convert is not None else None
+
+
+def _text_loader(declared: PgType[Any] | None, oid: int) -> Callable[[Any], Any]:
+    read, load = temporal.READERS[oid], loader(declared, oid)
+    return read if load is None else lambda text: load(read(text))
 
 
 @_remember

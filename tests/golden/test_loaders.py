@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import linecache
+from datetime import datetime
 from typing import Any
 
 from psqlmodel import Column, PSQLModel, table
 from psqlmodel.model import mapper_of
 from psqlmodel.model.codegen import Field, entity_loader, fresh_source_of, source_of
 
-INT4, TEXT, JSONB = 23, 25, 3802
+INT4, TEXT, JSONB, TIMESTAMPTZ = 23, 25, 3802, 1184
 
 
 @table("users")
@@ -29,6 +30,12 @@ class Seat(PSQLModel):
 @table("totals")
 class Total(PSQLModel):
     amount: Column[int]
+
+
+@table("golden_events")
+class Event(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+    at: Column[datetime | None]
 
 
 def source(model: Any, oids: tuple[int, ...], start: int = 0, width: int | None = None, optional: bool = False) -> str:
@@ -128,6 +135,29 @@ def load(rows, state, known):
         o.__class__ = cls
         known[key] = ref(o)
         met[key] = part, o
+        append(o)
+    return objects
+"""
+    )
+
+
+def test_moments_that_came_as_text_are_read_in_c_unless_python_can_not_hold_them() -> None:
+    fields = [Field(mapper_of(Event).columns[n], oid, n) for n, oid in enumerate((INT4, -TIMESTAMPTZ))]
+    assert (
+        fresh_source_of(fields, width=2)
+        == """\
+def load(rows, state):
+    objects = []
+    append = objects.append
+    for row in rows:
+        o = twin()
+        o.id, v1 = row
+        try:
+            o.at = None if v1 is None else q1(v1)
+        except ValueError:
+            o.at = c1(v1)
+        o._state = state
+        o.__class__ = cls
         append(o)
     return objects
 """

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psqlmodel import types
-from psqlmodel.errors import InvalidValueError
+from psqlmodel.errors import DataError, InvalidValueError
 
 NAIVE = datetime(2026, 1, 2, 3, 4, 5, 600000)
 AWARE = NAIVE.replace(tzinfo=UTC)
@@ -125,3 +125,57 @@ def test_precision():
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_any_instant_survives_its_text(value):
     assert types.timestamptz.load_text(types.timestamptz.dump_text(value)) == value
+
+
+# --- texts that a driver left: by the negative OID
+
+DATE, TIMESTAMP, TIMESTAMPTZ = 1082, 1114, 1184
+AMSTERDAM = timezone(timedelta(minutes=17, seconds=30))  # as it was in 1800
+
+
+@pytest.mark.parametrize(
+    ("oid", "text", "value"),
+    [
+        (DATE, "2024-02-29", date(2024, 2, 29)),
+        (DATE, "infinity", date.max),
+        (DATE, "-infinity", date.min),
+        (TIMESTAMP, "2024-02-29 12:00:00.5", datetime(2024, 2, 29, 12, 0, 0, 500000)),
+        (TIMESTAMP, "infinity", datetime.max),
+        (TIMESTAMP, "-infinity", datetime.min),
+        (TIMESTAMPTZ, "2024-02-29 12:00:00.000001+00", datetime(2024, 2, 29, 12, 0, 0, 1, UTC)),
+        (TIMESTAMPTZ, "1800-01-01 00:17:30+00:17:30", datetime(1800, 1, 1, 0, 17, 30, tzinfo=AMSTERDAM)),
+        (TIMESTAMPTZ, "0001-01-01 00:00:00+05:30", datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5, minutes=30)))),
+        (TIMESTAMPTZ, "infinity", datetime.max.replace(tzinfo=UTC)),
+        (TIMESTAMPTZ, "-infinity", datetime.min.replace(tzinfo=UTC)),
+    ],
+)
+def test_a_text_that_a_driver_left_is_read(oid, text, value):
+    load = types.loader(None, -oid)
+    assert load is not None
+    assert load(text) == value
+    assert getattr(load(text), "tzinfo", None) is None or load(text).utcoffset() == value.utcoffset()
+    quick = types.quick(load)
+    assert quick is not None
+    if "infinity" in text:
+        with pytest.raises(ValueError, match="Invalid isoformat"):
+            quick(text)
+    else:
+        assert quick(text) == value
+
+
+@pytest.mark.parametrize("text", ["0044-03-15 12:00:00+00 BC", "10000-01-01 00:00:00+00", "294276-12-31 00:00:00+00"])
+@pytest.mark.parametrize("oid", [DATE, TIMESTAMP, TIMESTAMPTZ])
+def test_what_python_can_not_hold_is_an_error_without_the_value(oid, text):
+    if oid == DATE:
+        text = text.replace(" 00:00:00+00", "").replace(" 12:00:00+00", "")
+    load = types.loader(None, -oid)
+    assert load is not None
+    with pytest.raises(DataError, match="before the year 1 or after 9999") as caught:
+        load(text)
+    assert caught.value.sqlstate == "22008"
+    assert text[:4] not in str(caught.value)
+
+
+def test_only_conversions_of_such_texts_are_quick():
+    assert types.quick(None) is None
+    assert types.quick(types.loader(None, 3802)) is None
