@@ -13,12 +13,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, overload
 
 from psqlmodel.core.beginning import begin_text
-from psqlmodel.core.engine import jobs, pooler
+from psqlmodel.core.engine import jobs
 from psqlmodel.core.engine.catalog import Catalog
 from psqlmodel.core.engine.channel import Listener, SessionChannel, StatementEvent
 from psqlmodel.core.engine.dsn import Target, parse_dsn
 from psqlmodel.core.engine.jobs import PreparedTransaction
-from psqlmodel.core.engine.options import Options, read_options
+from psqlmodel.core.engine.options import PGBOUNCER, Options, read_options
 from psqlmodel.core.events import Events, Handler
 from psqlmodel.core.row import RowList
 from psqlmodel.drivers.pool import Pool
@@ -96,7 +96,7 @@ class EngineBase:
         self.events = Events(awaits=self._awaits)
         self._target = options.target
         self._server: Any = None
-        self._pooled = options.pooler == pooler.PGBOUNCER
+        self._pooled = options.pooler == PGBOUNCER
 
     def on_statement(self, listener: Listener) -> Callable[[], None]:
         """Call `listener(StatementEvent)` after each statement; returns a function that ends this.
@@ -132,7 +132,7 @@ class EngineBase:
     @property
     def pooler(self) -> str | None:
         """The pooler in front of the server: "pgbouncer", or None where there is none or nobody knows yet."""
-        return pooler.PGBOUNCER if self._pooled else None
+        return PGBOUNCER if self._pooled else None
 
     def _learn(self, greeting: Rows, connection: Any) -> bool:
         """Take note of what a new connection said; tell whether it may be used, or shows a pooler for which it was not
@@ -141,15 +141,19 @@ class EngineBase:
         isolation, backend, style = greeting.data[0]
         self.catalog.read_committed = isolation == "read committed"
         if connection.pooled:
+            from psqlmodel.core.engine import pooler  # few have one
+
             pooler.check_style(style)
             return True
-        if self.options.pooler is None and pooler.stands_between(connection.pid, backend):
+        if self.options.pooler is None and connection.pid != backend:  # a process that the server does not have
             self._pooled = True
             return False
         return True
 
     def _was_refused(self, error: DatabaseError) -> bool:
         """Tell whether a pooler, of which nobody knew, refused a connection; now it is known."""
+        from psqlmodel.core.engine import pooler
+
         if self.options.pooler is not None or not pooler.refused(error):
             return False
         self._pooled = True
@@ -161,6 +165,8 @@ class EngineBase:
         return bool(options.target.embedded) or options.ensure_database or options.ensure_tables
 
     def _pooled_options(self) -> dict[str, Any]:
+        from psqlmodel.core.engine import pooler
+
         pooler.check(self.options)
         return {"settings": self.options.pooled_settings(), "connect_timeout": self.options.connect_timeout}
 

@@ -8,11 +8,12 @@ from types import MappingProxyType
 from typing import Any
 
 from psqlmodel.core.beginning import check_setting, check_text
-from psqlmodel.core.engine import pooler
 from psqlmodel.core.engine.dsn import Target, find_target
 from psqlmodel.errors import ConfigurationError, nearest
 from psqlmodel.record import Record
 
+PGBOUNCER = "pgbouncer"
+_POOLERS = (PGBOUNCER, "none")
 _CONNECTION = "it says where to connect, or as whom: write it into the DSN"
 # What would change the connection itself if the drivers took it for a setting.
 _OWN = {
@@ -110,9 +111,11 @@ def _check(options: Options) -> None:
         if not isinstance(getattr(options, name), bool):
             raise ConfigurationError(f"{name} must be True or False")
     _check_texts(options)
-    if options.pooler not in (None, *pooler.CHOICES):
-        raise ConfigurationError(f"pooler must be {' or '.join(map(repr, pooler.CHOICES))}, or None to find out")
-    if options.pooler == pooler.PGBOUNCER:
+    if options.pooler not in (None, *_POOLERS):
+        raise ConfigurationError(f"pooler must be {' or '.join(map(repr, _POOLERS))}, or None to find out")
+    if options.pooler == PGBOUNCER:
+        from psqlmodel.core.engine import pooler  # few have one
+
         pooler.check(options)
     if options.ensure_tables and not (options.models or options.models_path):
         raise ConfigurationError("ensure_tables=True needs the models: models=[User, …] or models_path='myapp.models'")

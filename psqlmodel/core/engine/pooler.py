@@ -14,20 +14,12 @@ from psqlmodel.errors import ConfigurationError, DatabaseError
 if TYPE_CHECKING:
     from psqlmodel.core.engine.options import Options
 
-PGBOUNCER: Final = "pgbouncer"
-NONE: Final = "none"
-CHOICES: Final = (PGBOUNCER, NONE)
 _REFUSAL: Final = "unsupported startup parameter"
 
 
 def refused(error: DatabaseError) -> bool:
     """Tell whether a pooler refused the startup parameters of a connection."""
     return _REFUSAL in str(error)
-
-
-def stands_between(announced: int, backend: int) -> bool:
-    """Tell whether the process id of a connection's beginning is another than that of the server's backend."""
-    return announced != backend
 
 
 def check(options: Options) -> None:
