@@ -80,17 +80,22 @@ class SelectQuery(Rowset[T]):
             made._begin()
         return made
 
-    def Join(self, entity: Any, on: Expression[bool]) -> Self:
-        """Join a table where `on` holds.
+    def Join(self, entity: Any, on: Expression[bool] | None = None) -> Self:
+        """Join a table where `on` holds, or along a relation, as `JoinRelated` does.
 
             Select(User).Join(Order, Order.user_id == User.id)
+            Select(User).Join(User.orders)
 
-        Raises `QueryError` for a table that is in the query already, under the same name.
+        Raises `QueryError` for a table without a condition, and for one that is in the query already.
         """
+        if on is None:
+            return self._related("\nJOIN ", entity, None, "Join")
         return self._joined("\nJOIN ", entity, on, "Join")
 
-    def LeftJoin(self, entity: Any, on: Expression[bool]) -> Self:
-        """Join a table, keeping rows without a partner."""
+    def LeftJoin(self, entity: Any, on: Expression[bool] | None = None) -> Self:
+        """Join a table where `on` holds, or along a relation, keeping rows without a partner."""
+        if on is None:
+            return self._related("\nLEFT JOIN ", entity, None, "LeftJoin")
         return self._joined("\nLEFT JOIN ", entity, on, "LeftJoin")
 
     def RightJoin(self, entity: Any, on: Expression[bool]) -> Self:
@@ -301,7 +306,9 @@ class SelectQuery(Rowset[T]):
 
     def _related(self, kind: str, relation: Any, alias: Any, verb: str) -> Self:
         if not hasattr(relation, "join_path"):
-            raise QueryError(f"{verb} takes a relation such as User.orders, not {relation!r}")
+            name = getattr(relation, "__name__", repr(relation))
+            advice = "" if "Related" in verb else f", or {name} and a condition: .{verb}({name}, {name}.… == …)"
+            raise QueryError(f"{verb} takes a relation such as User.orders{advice}; not {name} alone")
         if alias is None:
             path = relation.joins
         else:

@@ -73,6 +73,11 @@ GOLDEN = {
         'SELECT "users"."id"\nFROM "users"\nJOIN "orders" ON "users"."id" = "orders"."user_id"\n'
         'LEFT JOIN "Ware"."Order Item" ON "orders"."id" = "Order Item"."order"',
     ),
+    "a relation, without more": (
+        lambda: Select(User.id).Join(User.orders).LeftJoin(Order.items),
+        'SELECT "users"."id"\nFROM "users"\nJOIN "orders" ON "users"."id" = "orders"."user_id"\n'
+        'LEFT JOIN "Ware"."Order Item" ON "orders"."id" = "Order Item"."order"',
+    ),
     "a relation to the same table": (
         lambda: Select(User.name).JoinRelated(User.boss, Alias(User, "boss")),
         'SELECT "users"."name"\nFROM "users"\nJOIN "users" AS "boss" ON "users"."boss_id" = "boss"."id"',
@@ -349,3 +354,9 @@ def test_verbs_need_a_session() -> None:
     for verb in ("all", "first", "one", "one_or_none", "scalar"):
         with pytest.raises(NoActiveSessionError):
             getattr(Select(User), verb)()
+
+
+@pytest.mark.parametrize("verb", ["Join", "LeftJoin"])
+def test_a_table_without_a_condition_is_refused_with_the_ways_out(verb: str) -> None:
+    with pytest.raises(QueryError, match=rf"{verb} takes a relation such as User\.orders, or Order and a condition"):
+        getattr(Select(User), verb)(Order)
