@@ -249,7 +249,7 @@ REFUSED = {
     "a boolean offset": (lambda: Select(User).Offset(True), "from 0 on"),
     "a join of a table that is there": (lambda: Select(User).Join(User, User.id == User.id), "in the query already"),
     "a join of a query": (lambda: Select(User).Join(Select(Order), User.id == 1), "Subquery"),
-    "a join without condition": (lambda: Select(User).Join(Order, None), "not a condition"),
+    "a join without condition": (lambda: Select(User).Join(Order, None), "and a condition"),
     "a join of a number": (lambda: Select(User).Join(5, User.id == 1), "takes a model"),
     "a join about other tables": (lambda: Select(User).Join(Order, Item.id == 1), "not in the query"),
     "a join without a table before": (lambda: Select(Value(1)).Join(Order, Order.id == 1), "From"),
