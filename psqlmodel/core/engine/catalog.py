@@ -162,6 +162,15 @@ class Catalog:
         """Tell whether writing to a table is known to do nothing but write: no triggers, rules or row security."""
         return self._known.tables.get(_key(table), _UNKNOWN).plain
 
+    def are_plain(self, mappers: frozenset[Mapper]) -> bool:
+        """Tell whether all tables of these classes are plain; kept for the next flush of them."""
+        key = ("plain", mappers)
+        found: bool | None = self._known.derived.get(key)
+        if found is None:
+            found = all(map(self.is_plain, mappers))
+            self.keep(key, found)
+        return found
+
     @property
     def derived(self) -> dict[Any, Any]:
         """What others derive from the catalog and `keep` until it is read anew: texts by their shape."""

@@ -126,7 +126,7 @@ def load_distinct(workspace: Workspace, mapper: Mapper, rows: Rows) -> list[Any]
     Nothing is looked up where the session has no object of the class. (A model whose primary key is none in the
     database has rows with one key: then each becomes an object.)
     """
-    if len(rows.data) < 2 or not mapper.finds_by_key or workspace.identity.of(mapper):
+    if len(rows.data) < 2 or not mapper.finds_by_key or workspace.identity.knows(mapper):
         return _load_whole(workspace, mapper, 0, rows, optional=False)
     key = (mapper, "fresh")
     load: LoadFresh | None = rows.shape.derived.get(key)

@@ -43,9 +43,9 @@ class Changes:
         return bool(self.new or self.changed or self.deleted or self.linked or self.unlinked)
 
     @property
-    def mappers(self) -> set[Mapper]:
+    def mappers(self) -> frozenset[Mapper]:
         """All mappers with something to write."""
-        return {*self.new, *self.changed, *self.deleted}
+        return frozenset((*self.new, *self.changed, *self.deleted))
 
 
 class Link:
@@ -84,7 +84,7 @@ def collect(unit: UnitOfWork) -> Changes:
             mapper = with_key(type(obj).__mapper__)
             changes.changed.setdefault(mapper, {}).setdefault(changed, []).append(obj)
     for mapper, objects in (*changes.new.items(), *by_mapper(unit.tracked.values()).items()):
-        if mapper.relations:
+        if mapper.link_tables:
             _collect_links(changes, mapper, objects)
     if unit.deleted:
         changes.deleted = by_mapper(unit.deleted.values())

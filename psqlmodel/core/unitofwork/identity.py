@@ -19,6 +19,7 @@ from psqlmodel.model.state import Presumed
 Map: TypeAlias = dict[Any, "weakref.ref[Any]"]
 
 _FIRST_SWEEP = 1024
+_FEW = 64  # objects: to copy their references costs a tenth of the map of them
 
 
 class IdentityMap:
@@ -50,6 +51,20 @@ class IdentityMap:
         entries, _ = self._maps.pop(mapper, None), self.by_class.pop(mapper.cls, None)
         assert not entries
         self._waiting[mapper] = references
+
+    def knows(self, mapper: Mapper) -> bool:
+        """Tell whether there are objects of a class."""
+        return bool(self.of(mapper) if mapper in self._waiting else self._maps.get(mapper))
+
+    def enter(self, mapper: Mapper, objects: Sequence[Any]) -> None:
+        """Enter new objects, whose keys are known now; where a few others wait for their map they wait with them."""
+        references = list(map(weakref.ref, objects))
+        waiting = self._waiting.get(mapper)
+        if waiting is not None and len(waiting) < _FEW:
+            self._waiting[mapper] = waiting + references
+            return
+        self.of(mapper).update(zip(mapper.keys_of(objects), references, strict=True))
+        self.sweep_if_due(mapper)
 
     def _entries_that_wait(self, mapper: Mapper) -> Map:
         living = [obj for reference in self._waiting.pop(mapper) if (obj := reference()) is not None]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
 from psqlmodel.core.transaction import execute
 from psqlmodel.core.unitofwork import sql, versioning
@@ -171,8 +170,7 @@ def _insert_group(workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], g
     else:
         yield from _insert_many(workspace, mapper, keys, group, made or [])
     if mapper.primary_key:
-        workspace.identity.of(mapper).update(zip(mapper.keys_of(group), map(ref, group), strict=True))
-        workspace.identity.sweep_if_due(mapper)
+        workspace.identity.enter(mapper, group)
 
 
 def made_by_server(workspace: Workspace, mapper: Mapper, keys: tuple[str, ...]) -> list[tuple[str, str]] | None:

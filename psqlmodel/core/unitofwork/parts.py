@@ -62,6 +62,7 @@ class Update:
     """The changed rows of one class with the same columns changed; `back` are those that the server makes anew."""
 
     verb = "UPDATE"
+    keys_stay = True  # in one statement there is no change of keys
 
     def __init__(
         self, mapper: Mapper, keys: Keys, columns: list[Column[Any]], objects: list[Any], back: list[Column[Any]]
@@ -84,6 +85,7 @@ class Deletion:
     """The rows of one class that go."""
 
     verb = "DELETE"
+    keys_stay = False
 
     def __init__(self, mapper: Mapper, objects: list[Any]) -> None:
         self.mapper = mapper
@@ -191,7 +193,7 @@ def parts_of(workspace: Workspace, changes: Changes, order: Sequence[Any], takeo
     if not 0 < sum(sizes) <= MOST_ROWS or max(map(len, order)) > 1:
         return None
     if len(sizes) > 1:
-        if not all(map(workspace.catalog.is_plain, changes.mappers)):
+        if not workspace.catalog.are_plain(changes.mappers):
             return None
     elif not may_be_alone(workspace):
         return None

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from weakref import ref
 
 from psqlmodel.core.transaction import execute
 from psqlmodel.core.unitofwork import insertion, sql, updating, versioning
@@ -233,15 +232,17 @@ def _writing(workspace: Workspace, part: Writing, first: int, writings: list[Wri
     one = len(part.objects) == 1
     text = (_one_changed if one else _many_changed)(part, sets, keys, first, after)
     if one:
-        return text, partial(_add_one_changed, dumps_of(part.columns, type_of), type_of), len(sets) + len(keys)
+        dumps = dumps_of([*part.columns, *(mapper.primary_key if part.keys_stay else ())], type_of)
+        return text, partial(_add_one_changed, dumps, type_of), len(sets) + len(keys)
     return text, partial(_add_changed, typed, type_of), len(sets) + len(keys)
 
 
 def _add_one_changed(dumps: Dumps, type_of: Any, parts: Parts, part: Writing, args: list[Any]) -> None:
-    """Add the new values of one object, its key and its version."""
+    """Add the new values of one object with its key, or the key that its row has, and its version."""
     mapper, obj = part.mapper, part.objects[0]
     args += dumped_values(mapper, dumps, obj)
-    args += updating.stored_key(mapper, obj, type_of)
+    if not part.keys_stay:
+        args += updating.stored_key(mapper, obj, type_of)
     if mapper.version is not None:
         args += [array[0] for array in versioning.versions(mapper, part.objects, type_of)]
 
@@ -315,8 +316,7 @@ def _receive(workspace: Workspace, parts: Parts, rows: Rows, start: dict[int, in
         _take(objects, new.back, rows, start.get(new.number, 0))
         if new.parents:
             take_all_keys(objects, outgoing(mapper))
-        workspace.identity.of(mapper).update(zip(mapper.keys_of(objects), map(ref, objects), strict=True))
-        workspace.identity.sweep_if_due(mapper)
+        workspace.identity.enter(mapper, objects)
 
 
 def _take(objects: list[Any], columns: list[Column[Any]], rows: Rows, first: int) -> None:
