@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from inspect import isawaitable
 from types import TracebackType
-from typing import Any, ClassVar, Self, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, overload
 
 from psqlmodel.core import bulk, lifecycle, locking, retry
 from psqlmodel.core.context import SessionManager
@@ -19,7 +19,6 @@ from psqlmodel.core.engine.channel import AsyncSessionChannel
 from psqlmodel.core.loading import access
 from psqlmodel.core.loading.reading import Loaded
 from psqlmodel.core.loading.result import PendingQuery, PendingResult
-from psqlmodel.core.loading.streaming import AsyncStream
 from psqlmodel.core.parallel import coroutines
 from psqlmodel.core.row import Row
 from psqlmodel.core.savepoint import AsyncNested
@@ -29,6 +28,9 @@ from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.core.verbs.methods import AsyncVerbs
 from psqlmodel.query.statement import Query
 from psqlmodel.steps import Notify, Steps, run_async
+
+if TYPE_CHECKING:
+    from psqlmodel.core.loading.streaming import AsyncStream
 
 __all__ = ["AsyncEngine", "AsyncSession"]
 
@@ -188,6 +190,8 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
 
         async for user in session.stream(Select(User)): ...
         """
+        from psqlmodel.core.loading.streaming import AsyncStream  # only who streams pays for it
+
         return AsyncStream(self._run, self._workspace, query, batch)
 
     # --- locks ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import TracebackType
-from typing import Any, ClassVar, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
 
 from psqlmodel.core import bulk, lifecycle, locking, retry
 from psqlmodel.core.context import SessionManager
@@ -19,7 +19,6 @@ from psqlmodel.core.engine.engine import EngineBase
 from psqlmodel.core.guard import Guard
 from psqlmodel.core.loading import access
 from psqlmodel.core.loading.result import QueryResult
-from psqlmodel.core.loading.streaming import Stream
 from psqlmodel.core.row import Row
 from psqlmodel.core.savepoint import Nested
 from psqlmodel.core.shell import Lock, Params, SessionBase
@@ -29,6 +28,9 @@ from psqlmodel.core.verbs.methods import Verbs
 from psqlmodel.core.workspace import Workspace
 from psqlmodel.query.statement import Query
 from psqlmodel.steps import Notify, Steps, run
+
+if TYPE_CHECKING:
+    from psqlmodel.core.loading.streaming import Stream
 
 __all__ = ["Engine", "Session", "create_async_engine", "create_engine"]
 
@@ -247,6 +249,8 @@ class Session(Verbs, SessionBase[Engine]):
 
             for user in session.stream(Select(User).Include(User.orders), batch=1000): ...
         """
+        from psqlmodel.core.loading.streaming import Stream  # only who streams pays for it
+
         return Stream(self._run, self._workspace, query, batch)
 
     # --- locks ------------------------------------------------------------------------------------------------------
