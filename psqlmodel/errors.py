@@ -173,7 +173,7 @@ class PoolClosedError(PSQLModelError):
 
 
 class ParallelError(PSQLModelError):
-    """A task of `parallel_exec` failed; `task` is its index, `__cause__` its error."""
+    """A task of `parallel_exec`, or a part of `parallel_scan`, failed; `task` is its index, `__cause__` its error."""
 
     def __init__(self, message: str, task: int) -> None:
         super().__init__(message)
@@ -255,7 +255,13 @@ class OperationalError(DatabaseError):
 
 
 class ConnectionLost(OperationalError):
-    """The connection broke, or could not be made (class 08, 57P01 … 57P03, or no SQLSTATE at all)."""
+    """The connection broke, or could not be made (class 08, 57P01 … 57P03, or no SQLSTATE at all).
+
+    `statement` is None where there was no connection to send it on. `seconds`: how long after it was sent the loss was
+    noticed.
+    """
+
+    seconds: float | None = None
 
 
 class CommitOutcomeUnknown(ConnectionLost):

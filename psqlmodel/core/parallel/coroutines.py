@@ -48,7 +48,8 @@ async def run_all(session: AsyncSession, tasks: Any, *, max_workers: int | None,
     given = listed(tasks)
     try:
         jobs = [_job(task, number) for number, task in enumerate(given)]
-        check_workers("max_workers", max_workers)
+        if max_workers is not None:
+            check_workers("max_workers", max_workers)
         work = Tasks("task {} of parallel_exec", jobs)
         if jobs:
             await (_consistently if consistent else _apart)(session, work, len(jobs), max_workers)

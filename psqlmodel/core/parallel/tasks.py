@@ -95,8 +95,8 @@ def no_task(task: Any, number: int) -> QueryError:
 
 
 def check_workers(option: str, wanted: Any) -> None:
-    """Raise `SessionError` for what is no number of workers; None is none in particular."""
-    if wanted is not None and (isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1):
+    """Raise `SessionError` for what is no number of workers."""
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1:
         raise SessionError(f"{option} must be at least 1, not {wanted!r}")
 
 

@@ -42,7 +42,8 @@ def run_all(session: Session, tasks: Any, *, max_workers: int | None, consistent
     `SessionError` where `consistent` tasks would miss what the session has not committed.
     """
     check_open(session)
-    check_workers("max_workers", max_workers)
+    if max_workers is not None:
+        check_workers("max_workers", max_workers)
     jobs = [_job(task, number) for number, task in enumerate(listed(tasks))]
     work = Tasks("task {} of parallel_exec", jobs)
     if jobs:
