@@ -26,14 +26,15 @@ class Statement:
     `text` uses PostgreSQL's own placeholders `$1 … $n`; `args` are wire values (see `psqlmodel.types`), in order.
     `prepare` says that the text will come again and is worth a prepared statement; `fresh` that it must be planned
     for the arguments at hand all the same (see `sending.MANY`). `prelude` is SQL without parameters or rows
-    (`BEGIN …`) that must run directly before: in the same round trip where the driver can.
+    (`BEGIN …`) that must run directly before: in the same round trip where the driver can. `once`, set before it is
+    sent, says that nobody could send it again: a connection that is dead already must be noticed before.
     `purpose` tells observers why it is sent: "query", "flush", "load", "transaction", "catalog", "schema", "raw".
 
     All but `text` and `args` are given by keyword. That is not enforced, because keyword-only parameters make the call
     nearly twice as slow, and there is one for each statement.
     """
 
-    __slots__ = ("args", "fresh", "prelude", "prepare", "purpose", "text")
+    __slots__ = ("args", "fresh", "once", "prelude", "prepare", "purpose", "text")
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Statement:
         self.args = args
         self.prepare = prepare
         self.fresh = fresh
+        self.once = False
         self.prelude = prelude
         self.purpose = purpose
 
@@ -71,11 +73,11 @@ class Copy:
     """Rows to be written by COPY … FROM STDIN: the one request that is no statement.
 
     `table` is the quoted, qualified table; `columns` the quoted column names; `types` the element types that carry
-    the values (`PgType.transport`), `records` the rows as tuples of wire values, or `Columns`. `prelude` as in
-    `Statement`.
+    the values (`PgType.transport`), `records` the rows as tuples of wire values, or `Columns`. `prelude` and `once` as
+    in `Statement`.
     """
 
-    __slots__ = ("columns", "prelude", "purpose", "records", "table", "types")
+    __slots__ = ("columns", "once", "prelude", "purpose", "records", "table", "types")
 
     def __init__(
         self,
@@ -91,6 +93,7 @@ class Copy:
         self.columns = columns
         self.types = types
         self.records = records
+        self.once = False
         self.prelude = prelude
         self.purpose = purpose
 

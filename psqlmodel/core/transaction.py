@@ -98,6 +98,11 @@ class Transaction:
         self.failure: BaseException | None = None
         self.savepoints: list[Savepoint] = []
 
+    @property
+    def open(self) -> bool:
+        """Whether there is anything to end: work on the server, or a connection that was read from."""
+        return self.begun or self.used
+
     def end(self) -> None:
         """Forget the transaction: the next statement begins another."""
         self.begun = False
@@ -141,17 +146,12 @@ def _execute(
     try:
         if not transaction.begun:
             transaction.begun = True
-            settings = None if transaction.beginning.plain else transaction.beginning.statement()
-            if settings is not None:
-                settings.prelude = transaction.beginning.text
-                _ = yield settings
-            elif not transaction.alone:
-                request.prelude = transaction.beginning.text
+            return (yield from (_send_alone(request) if transaction.alone else _begin(transaction.beginning, request)))
         return (yield from _send_alone(request)) if transaction.alone else (yield request)
     except GeneratorExit:
         raise
     except BaseException as error:
-        if transaction.alone and isinstance(error, ConnectionLost):
+        if transaction.alone and isinstance(error, ConnectionLost) and error.statement is not None:
             yield from _lost_alone(workspace, error)
         if explain is not None and isinstance(error, DatabaseError):
             explain(error)
@@ -161,12 +161,44 @@ def _execute(
         raise
 
 
+def _begin(beginning: Beginning, request: Statement | Copy) -> Steps[Rows]:
+    """Send the first request of a transaction, with BEGIN before it; again, where the connection was dead already.
+
+    Nothing is lost by that, for nothing was committed. SQL by hand may say COMMIT itself, and the rows of a COPY may
+    come from an iterator: they are sent once, to a connection that was looked at.
+    """
+    settings = None if beginning.plain else beginning.statement()
+    first = request if settings is None else settings
+    first.prelude = beginning.text
+    first.once = isinstance(first, Copy) or first.purpose == "raw"
+    try:
+        rows = yield first
+    except ConnectionLost as error:
+        if first.once or not _was_dead(error):
+            raise
+        yield Release(discard=True)
+        rows = yield first
+    return rows if settings is None else (yield request)
+
+
+_PROMPT: Final = 1.0  # seconds; a dead connection shows within a round trip, and what ran longer is not begun anew
+
+
+def _was_dead(error: ConnectionLost) -> bool:
+    """Tell whether a connection was dead before something was sent on it, or as good as that."""
+    return error.seconds is not None and error.seconds < _PROMPT
+
+
 CONFLICTS: Final = ("40001", "40P01")  # rolled back to let others pass
 _REPLAYS: Final = 5
 
 
 def _send_alone(request: Statement | Copy) -> Steps[Rows]:
-    """Send a statement that is the whole transaction; again, where it was rolled back to let others pass."""
+    """Send a statement that is the whole transaction; again, where it was rolled back to let others pass.
+
+    It is never sent again after its connection was lost, so it goes to one that was looked at.
+    """
+    request.once = True
     for _ in range(_REPLAYS):
         try:
             return (yield request)
@@ -188,7 +220,16 @@ def _lost_alone(workspace: Workspace, error: ConnectionLost) -> Steps[None]:
 
 
 def _read_alone(request: Statement | Copy) -> Steps[Rows]:
-    """Send a read before the transaction begins: an error loses nothing but, at worst, the connection."""
+    """Send a read before the transaction begins; again, where the connection was dead already.
+
+    An error loses nothing but, at worst, the connection.
+    """
+    try:
+        return (yield request)
+    except ConnectionLost as error:
+        yield Release(discard=True)
+        if not _was_dead(error):
+            raise
     try:
         return (yield request)
     except ConnectionLost:
@@ -232,7 +273,7 @@ def commit(workspace: Workspace) -> Steps[None]:
     Raises what the server reports, and `CommitOutcomeUnknown` where the answer was lost and can't be found out.
     """
     transaction = workspace.transaction
-    used = transaction.used or transaction.begun
+    used = transaction.open
     if transaction.begun and not transaction.alone:
         yield from _commit(workspace)
     if used:
@@ -284,6 +325,9 @@ def _commit(workspace: Workspace) -> Steps[None]:
         raise
     except ConnectionLost as error:
         yield Release(discard=True)
+        if error.statement is None:  # it was not sent: the connection is a parent process's
+            yield from fail(workspace, error)
+            raise
         yield from _resolve(workspace, identifier, error)
     except BaseException as error:
         yield from fail(workspace, error)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Generic, Protocol, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, Generic, Protocol, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
 from psqlmodel.drivers.slots import (
     MAX_IDLE,
@@ -23,6 +24,7 @@ from psqlmodel.drivers.slots import (
     Slots,
     timeout_message,
 )
+from psqlmodel.drivers.sockets import has_news
 from psqlmodel.errors import DatabaseError, PoolClosedError, PoolTimeout
 from psqlmodel.steps import Copy, Rows, Statement
 
@@ -88,6 +90,7 @@ class AsyncPool(Generic[A]):
         self._homes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Home[A]] = WeakKeyDictionary()
         self._max_size = max_size
         self._closed = False
+        _pools.add(self)
 
     async def acquire(self, timeout: float | None = None) -> A:
         """Return a connection that works, waiting up to `timeout` seconds for one.
@@ -103,6 +106,8 @@ class AsyncPool(Generic[A]):
             home.out[connection] = entry
             if await self._usable(home, entry):
                 return connection
+            if connection.closed:
+                home.slots.lost_at = time.monotonic()
             self._discard(home, connection)
 
     async def release(self, connection: A, *, discard: bool = False) -> None:
@@ -111,6 +116,8 @@ class AsyncPool(Generic[A]):
         entry = home.out.get(connection) if home is not None else None
         if home is None or entry is None:
             return
+        if connection.closed:
+            home.slots.lost_at = time.monotonic()
         if discard or connection.closed or home.slots.closed or home.slots.expired(entry, time.monotonic()):
             self._discard(home, connection)
             return
@@ -151,6 +158,16 @@ class AsyncPool(Generic[A]):
             for connection in list(home.out):
                 self._discard(home, connection)
         await self._close_all(home, entries)
+
+    async def alive(self, connection: A) -> bool:
+        """Tell whether a connection that is out still has its server, as far as that is known on this side."""
+        if connection.closed:
+            return False
+        try:
+            readable = has_news(connection.fileno())
+        except (OSError, ValueError):  # closed; or more than select can watch: let the probe decide
+            readable = True
+        return not readable or await _answers(connection)
 
     def status(self) -> PoolStatus:
         """Return how the pool stands on the running loop; outside of one, on all loops together."""
@@ -250,18 +267,17 @@ class AsyncPool(Generic[A]):
     async def _usable(self, home: _Home[A], entry: Entry[A]) -> bool:
         now = time.monotonic()
         connection = entry.connection
-        if connection.closed or home.slots.expired(entry, now):
+        if connection.closed:
             return False
-        if now - entry.returned < PROBE_AFTER:
+        if home.slots.expired(entry, now):
+            return False
+        if now - entry.returned < PROBE_AFTER and not home.slots.suspected(entry):
             return True
         try:
-            await connection.execute(PROBE)
-        except DatabaseError:
-            return False
+            return await _answers(connection)
         except BaseException:
             self._discard(home, connection)
             raise
-        return True
 
     def _give_back(self, home: _Home[A], entry: Entry[A]) -> None:
         home.out.pop(entry.connection, None)
@@ -293,11 +309,44 @@ class AsyncPool(Generic[A]):
         home.retiring.add(task)
         task.add_done_callback(home.retiring.discard)
 
+    def _forked(self) -> None:
+        """Begin anew in a child process: loops and connections belong to the parent, and so do the sockets."""
+        from psqlmodel.drivers.inherited import keep  # the driver did so before, if there are connections
+
+        homes = list(self._homes.values())
+        self._homes = WeakKeyDictionary()
+        for home in homes:
+            keep(home.slots)
+            home.slots = self._make_slots()
+            for connection in home.out:
+                connection.disown()
+            home.out.clear()
+
     async def _close_all(self, home: _Home[A], entries: list[Entry[A]]) -> None:
         for entry in entries:
             self._retire(home, entry.connection)
         if home.retiring:
             await asyncio.wait(list(home.retiring))
+
+
+_pools: WeakSet[AsyncPool[Any]] = WeakSet()
+
+
+def _after_fork() -> None:
+    for pool in list(_pools):
+        pool._forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+async def _answers(connection: AsyncConnection) -> bool:
+    try:
+        _ = await connection.execute(PROBE)
+    except DatabaseError:
+        return False
+    return True
 
 
 async def _close(connection: AsyncConnection) -> None:

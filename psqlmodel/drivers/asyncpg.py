@@ -117,7 +117,7 @@ class Connection:
     pooled = False
 
     def __init__(self, raw: Any, *, prepared_statements: bool = True) -> None:
-        self._raw = raw
+        self._raw: Any = raw
         self._capacity = PREPARED_STATEMENTS if prepared_statements else 0
         self._prepared: OrderedDict[str, _Prepared] = OrderedDict()
         self._rowless: dict[str, bool] = {}

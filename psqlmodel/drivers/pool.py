@@ -2,13 +2,13 @@
 
 `acquire` gives a connection that works and is in no transaction; `release` takes it back, rolled back, or
 closes it where its state is in doubt. Connections are made when they are needed, never before. A pool knows
-no session, and sends no SQL but ROLLBACK and, after a long idle time, a probe.
+no session, and sends no SQL but ROLLBACK and a probe: after a long idle time, and of those that rest when another
+was lost.
 """
 
 from __future__ import annotations
 
 import os
-import select
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +25,7 @@ from psqlmodel.drivers.slots import (
     Slots,
     timeout_message,
 )
+from psqlmodel.drivers.sockets import has_news
 from psqlmodel.errors import DatabaseError, PoolClosedError, PoolTimeout
 from psqlmodel.steps import Copy, Rows, Statement
 
@@ -33,10 +34,6 @@ LOOK_AFTER = 0.5  # seconds of rest after which the socket is looked at, which c
 
 class Connection(AnyConnection, Protocol):
     """What a pool needs of a synchronous connection."""
-
-    def fileno(self) -> int:
-        """Return the descriptor of the socket."""
-        ...
 
     def execute(self, request: Statement | Copy) -> Rows:
         """Send one request."""
@@ -127,6 +124,8 @@ class Pool(Generic[C]):
         entry = self._out.pop(connection, None)
         if entry is None:
             return  # given back before, or taken by the parent of this process
+        if connection.closed:
+            self._slots.lost_at = time.monotonic()
         if discard or not _clean(connection) or self._slots.expired(entry, time.monotonic()):
             self._drop(connection)
             return
@@ -160,6 +159,10 @@ class Pool(Generic[C]):
             self._drained.wait(timeout)
             for connection in list(self._out):
                 self.release(connection, discard=True)
+
+    def alive(self, connection: C) -> bool:
+        """Tell whether a connection that is out still has its server, as far as that is known on this side."""
+        return not connection.closed and not _has_news(connection)
 
     def status(self) -> PoolStatus:
         """Return how the pool stands."""
@@ -219,11 +222,14 @@ class Pool(Generic[C]):
     def _usable(self, entry: Entry[C]) -> bool:
         now = time.monotonic()
         rest = now - entry.returned
+        connection = entry.connection
+        if connection.closed or self._slots.suspected(entry):
+            return not connection.closed and _answers(connection)
         if rest < LOOK_AFTER:
-            return not entry.connection.closed
-        if self._slots.expired(entry, now) or entry.connection.closed or _has_news(entry.connection):
+            return True
+        if self._slots.expired(entry, now) or _has_news(connection):
             return False
-        return rest < PROBE_AFTER or _answers(entry.connection)
+        return rest < PROBE_AFTER or _answers(connection)
 
     def _drop(self, connection: C) -> None:
         """Close a connection and pass its slot on."""
@@ -242,13 +248,14 @@ class Pool(Generic[C]):
 
     def _forked(self) -> None:
         """Begin anew in a child process: the connections belong to the parent, and so do their sockets."""
-        _inherited.append(self._slots)
-        _inherited.append(self._out)
+        from psqlmodel.drivers.inherited import keep  # the driver did so before, if there are connections
+
+        keep(self._slots)
+        for connection in self._out:
+            connection.disown()
         self._start()
 
 
-# Connections of a parent process: kept, because closing them here would end the parent's sessions.
-_inherited: list[object] = []
 _pools: WeakSet[Pool[Any]] = WeakSet()
 
 
@@ -277,10 +284,10 @@ def _clean(connection: Connection) -> bool:
 def _has_news(connection: Connection) -> bool:
     """Tell whether the socket of an idle connection is readable: the server has closed it or is about to."""
     try:
-        readable, _, _ = select.select([connection.fileno()], [], [], 0)
-    except (OSError, ValueError):  # closed; or more descriptors than select can watch: let the probe decide
-        return not _answers(connection)
-    return bool(readable) and not _answers(connection)  # a NOTIFY or a changed setting is readable as well
+        readable = has_news(connection.fileno())
+    except (OSError, ValueError):  # closed; or more than select can watch: let the probe decide
+        readable = True
+    return readable and not _answers(connection)  # a NOTIFY or a changed setting is readable as well
 
 
 def _answers(connection: Connection) -> bool:

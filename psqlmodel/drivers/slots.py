@@ -40,6 +40,14 @@ class AnyConnection(Protocol):
         """The process id of the server's backend."""
         ...
 
+    def fileno(self) -> int:
+        """Return the descriptor of the socket."""
+        ...
+
+    def disown(self) -> None:
+        """Leave the connection to the parent of this process."""
+        ...
+
 
 class PoolStatus(Record):
     """How a pool stands: connections open, idle and in use, callers waiting, connections at most."""
@@ -67,7 +75,7 @@ class Slots(Generic[C, W]):
     connected.
     """
 
-    __slots__ = ("closed", "idle", "keep", "max_idle", "max_lifetime", "max_size", "used", "waiters")
+    __slots__ = ("closed", "idle", "keep", "lost_at", "max_idle", "max_lifetime", "max_size", "used", "waiters")
 
     def __init__(self, keep: int, max_size: int, max_idle: float, max_lifetime: float) -> None:
         self.keep = keep
@@ -78,6 +86,7 @@ class Slots(Generic[C, W]):
         self.used = 0
         self.waiters: deque[W] = deque()
         self.closed = False
+        self.lost_at = float("-inf")  # when a connection was last found to be lost
 
     def take_idle(self) -> Entry[C] | None:
         """Take the connection that was returned last, if one is idle."""
@@ -111,6 +120,10 @@ class Slots(Generic[C, W]):
     def expired(self, entry: Entry[C], now: float) -> bool:
         """Tell whether a connection is too old to be used again."""
         return now - entry.created > self.max_lifetime
+
+    def suspected(self, entry: Entry[C]) -> bool:
+        """Tell whether a connection rests since before another was lost: what ended that one may have ended it too."""
+        return entry.returned <= self.lost_at
 
     def take_surplus(self, now: float) -> list[Entry[C]]:
         """Take the idle connections out that nobody has needed for long; the caller closes them."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from psqlmodel import AsyncEngine, Func, Select, create_async_engine, create_engine
-from psqlmodel.errors import ConnectionLost, DatabaseError
+from psqlmodel.errors import DatabaseError
 
 from .both import Both, Statements
 from .models import Order, Tag, User
@@ -113,14 +113,15 @@ async def test_an_error_of_a_read_loses_nothing(both: Both) -> None:
     assert both.column("SELECT name FROM users") == ["Eve"]
 
 
-async def test_a_session_goes_on_after_its_connection_was_lost_while_it_read(both: Both) -> None:
+async def test_a_read_that_meets_a_dead_connection_is_sent_on_another(both: Both, statements: Statements) -> None:
     async with both.session() as session:
         pid = await session.exec_scalar("SELECT pg_backend_pid()")
         await session.commit()
         await get(session)
+        statements.clear()
         both.sql("SELECT pg_terminate_backend(%s, 5000)", pid)
-        with pytest.raises(ConnectionLost):
-            await session.exec(Select(User)).all()
+        assert [user.name for user in await session.exec(Select(User)).all()] == ["Ada"]
+        assert 1 <= len(statements) <= 2  # asyncpg may have heard of it before
         assert len(await session.exec(Select(Order)).all()) == 1
 
 

@@ -2,17 +2,18 @@
 
 A channel takes a connection from the engine's pool with its first request and gives it back at a `Release`.
 An error that the server reported leaves the connection usable. Anything else (a cancellation, Ctrl-C, a
-defect) leaves it in doubt: the channel throws it away at once, before the steps hear of it. A channel
-decides nothing about transactions.
+defect) leaves it in doubt: the channel throws it away at once, before the steps hear of it. A request that must
+be sent once only goes to a connection that was looked at. A channel decides nothing about transactions.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from psqlmodel.errors import PoolTimeout, PSQLModelError, SessionClosedError
+from psqlmodel.errors import ConnectionLost, PoolTimeout, PSQLModelError, SessionClosedError
 from psqlmodel.record import Record
 from psqlmodel.steps import NO_COLUMNS, Copy, Notify, Release, Request, Rows, Statement
 
@@ -66,10 +67,17 @@ class SessionChannel:
         connection = self._connection
         if connection is None:
             connection = self._connect()
+        sent = monotonic()
         try:
+            if request.once and not self._engine.pool.alive(connection):
+                connection = self._replace()
             if self._engine.listeners:
                 return self._observed(connection, request)
             rows: Rows = connection.execute(request)
+        except ConnectionLost as error:
+            if self._connection is not None:
+                error.seconds = monotonic() - sent
+            raise
         except PSQLModelError:
             raise
         except BaseException:
@@ -107,6 +115,11 @@ class SessionChannel:
             _ = self.release()
             raise SessionClosedError(_CLOSED)
         return connection
+
+    def _replace(self) -> Any:
+        """Take another connection instead of one that is dead."""
+        _ = self.release(discard=True)
+        return self._connect()
 
     def _answer(self, request: Release | Notify) -> Rows:
         if isinstance(request, Release):
@@ -150,10 +163,17 @@ class AsyncSessionChannel:
         connection = self._connection
         if connection is None:
             connection = await self._connect()
+        sent = monotonic()
         try:
+            if request.once and not await self._engine.pool.alive(connection):
+                connection = await self._replace()
             if self._engine.listeners:
                 return await self._observed(connection, request)
             rows: Rows = await connection.execute(request)
+        except ConnectionLost as error:
+            if self._connection is not None:
+                error.seconds = monotonic() - sent
+            raise
         except PSQLModelError:
             raise
         except BaseException:
@@ -193,6 +213,11 @@ class AsyncSessionChannel:
             _ = await self.release()
             raise SessionClosedError(_CLOSED)
         return connection
+
+    async def _replace(self) -> Any:
+        """Take another connection instead of one that is dead."""
+        _ = await self.release(discard=True)
+        return await self._connect()
 
     async def _answer(self, request: Release | Notify) -> Rows:
         if isinstance(request, Release):

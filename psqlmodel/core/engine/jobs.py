@@ -32,20 +32,27 @@ class PreparedTransaction(Record):
 
 
 def execute(sql: str, params: Sequence[Any] | Mapping[str, Any] | None, begin: str = "") -> Steps[RowList]:
-    """Execute SQL that a user wrote and return its rows; `begin` is sent before it."""
+    """Execute SQL that a user wrote, the first on its connection, and return its rows; `begin` is sent before it."""
+    return (yield from _execute(sql, params, begin, once=True))
+
+
+def _execute(sql: str, params: Sequence[Any] | Mapping[str, Any] | None, begin: str, *, once: bool) -> Steps[RowList]:
     text, args = translate_params(sql, params)
-    rows = yield Statement(text, args, prepare=False, prelude=begin, purpose="raw")
+    statement = Statement(text, args, prepare=False, prelude=begin, purpose="raw")
+    statement.once = once  # later ones may need what earlier ones left on the connection
+    rows = yield statement
     return RowList(rows_of(rows), rows.count or len(rows.data))
 
 
 class Job:
     """SQL by hand on one connection; in a transaction where `begin` says how it begins."""
 
-    __slots__ = ("begin", "begun", "closed")
+    __slots__ = ("begin", "begun", "closed", "used")
 
     def __init__(self, begin: str = "") -> None:
         self.begin = begin
         self.begun = False
+        self.used = False
         self.closed = False
 
     def execute(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None) -> Steps[RowList]:
@@ -54,7 +61,8 @@ class Job:
             raise SessionClosedError("this connection was given back; open another with engine.connect()")
         begin = "" if self.begun else self.begin
         self.begun = bool(self.begin)
-        return (yield from execute(sql, params, begin))
+        first, self.used = not self.used, True
+        return (yield from _execute(sql, params, begin, once=first))
 
     def finish(self, error: BaseException | None) -> Steps[None]:
         """End the transaction: COMMIT, or ROLLBACK where an error ends it; that error is never masked."""
