@@ -25,6 +25,7 @@ _paused = 0
 _was_enabled = False
 _relaxed = 0
 _found = gc.get_threshold()
+_NO_PAUSE: Final = nullcontext()
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def paused() -> Generator[None, None, None]:
 
 def pause_for(count: int) -> AbstractContextManager[None]:
     """Return the pause that is worth it while `count` objects are made: none for a few."""
-    return nullcontext() if count < WORTH_A_PAUSE else paused()
+    return _NO_PAUSE if count < WORTH_A_PAUSE else paused()
 
 
 @contextmanager

@@ -122,7 +122,8 @@ def close(workspace: Workspace, guard: Guard) -> Steps[None]:
     refuse_within_flush(workspace)
     guard.closed = True
     try:
-        yield from transaction.rollback(workspace)
+        if workspace.transaction.open or workspace.unit.has_changes:
+            yield from transaction.rollback(workspace)
     finally:
         workspace.unit.close()
 

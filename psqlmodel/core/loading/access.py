@@ -177,9 +177,17 @@ def _row_by_key(workspace: Workspace, mapper: Mapper, text: str, identity: Any) 
         args = [bind(columns[0], identity)]
     else:
         args = [bind(column, part) for column, part in zip(columns, identity, strict=True)]
-    if Deferred in map(type, args):  # the type of a column is guessed, and the guess matters
-        yield from known_types(workspace, columns)
-        args = [each.dump(workspace.catalog.type_of(each.column)) if type(each) is Deferred else each for each in args]
+    if Deferred in map(type, args):
+        return _row_by_guessed_key(workspace, columns, text, args)
+    return execute(workspace, Statement(text, args, purpose="load"))
+
+
+def _row_by_guessed_key(
+    workspace: Workspace, columns: Sequence[Column[Any]], text: str, args: list[Any]
+) -> Steps[Rows]:
+    """Do it where the type of a column is guessed, and the guess matters."""
+    yield from known_types(workspace, columns)
+    args = [each.dump(workspace.catalog.type_of(each.column)) if type(each) is Deferred else each for each in args]
     return (yield from execute(workspace, Statement(text, args, purpose="load")))
 
 

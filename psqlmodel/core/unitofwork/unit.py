@@ -110,8 +110,9 @@ class UnitOfWork:
     @property
     def mappers(self) -> frozenset[Mapper]:
         """The classes of what a flush may write."""
-        held = (self.new, self.tracked, self.deleted)
-        classes: set[Any] = set().union(*[map(type, objects.values()) for objects in held if objects])
+        classes: set[Any] = {*map(type, self.new.values()), *map(type, self.tracked.values())}
+        if self.deleted:
+            classes.update(map(type, self.deleted.values()))
         return frozenset([cls.__mapper__ for cls in classes])
 
     @property
