@@ -43,6 +43,11 @@ def pause_for(count: int) -> AbstractContextManager[None]:
     return _NO_PAUSE if count < WORTH_A_PAUSE else paused()
 
 
+def relax_for(count: int) -> AbstractContextManager[None]:
+    """Return the `relaxed` that is worth it while `count` objects are made: nothing for a few."""
+    return nullcontext() if count < WORTH_A_PAUSE else relaxed()
+
+
 @contextmanager
 def relaxed() -> Generator[None, None, None]:
     """Let the collector run less often inside the block, which may await."""

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from psqlmodel.core.unitofwork.unit import UnitOfWork
 
 
+Texts: TypeAlias = dict[tuple[Mapper, str], dict[int, str]]  # by column, then by the id of the object
+
+
 class Changes:
     """What one flush writes.
 
@@ -35,6 +38,7 @@ class Changes:
         self.linked: dict[Link, None] = {}
         self.unlinked: dict[Link, None] = {}
         self.waiting: set[int] = set()  # ids of new objects whose row is not made yet
+        self.texts: Texts = {}  # of values that were written and can be edited in place
         self.late: dict[tuple[Mapper, tuple[str, ...]], list[Any]] = {}  # keys that a circle of rows leaves open
 
     @property
@@ -78,17 +82,54 @@ def collect(unit: UnitOfWork) -> Changes:
     if unit.new:
         changes.new = by_mapper(unit.new.values())
         changes.waiting = set(unit.new)
-    for obj in unit.tracked.values():
-        changed = changed_columns(obj)
-        if changed:
-            mapper = with_key(type(obj).__mapper__)
-            changes.changed.setdefault(mapper, {}).setdefault(changed, []).append(obj)
+    _collect_changed(changes, unit.tracked.values())
     for mapper, objects in (*changes.new.items(), *by_mapper(unit.tracked.values()).items()):
         if mapper.link_tables:
             _collect_links(changes, mapper, objects)
     if unit.deleted:
         changes.deleted = by_mapper(unit.deleted.values())
     return changes
+
+
+def _collect_changed(changes: Changes, objects: Iterable[Any]) -> None:
+    """Group changed objects by what changed.
+
+    Objects of which one column changed whose values are compared as they are, which is almost all where there are many,
+    are looked at here: a quarter of the time of `changed_columns`.
+    """
+    plain: dict[type, dict[str, list[Any] | None]] = {}
+    for obj in objects:
+        original, cls = obj._state.original, type(obj)
+        groups = plain.get(cls)
+        if groups is None:
+            groups = plain[cls] = dict.fromkeys(_plain_keys(cls.__mapper__))
+        key = next(iter(original)) if len(original) == 1 else None
+        if key not in groups or key not in obj.__dict__:
+            changed = changed_columns(obj)
+            if changed:
+                _group(changes, obj, changed).append(obj)
+            continue
+        old, new = original[key], obj.__dict__[key]
+        if old is not new and (type(old) is not type(new) or old != new):
+            group = groups[key]
+            if group is None:
+                group = groups[key] = _group(changes, obj, (key,))
+            group.append(obj)
+
+
+def _group(changes: Changes, obj: Any, changed: tuple[str, ...]) -> list[Any]:
+    mapper = with_key(type(obj).__mapper__)
+    return changes.changed.setdefault(mapper, {}).setdefault(changed, [])
+
+
+def _plain_keys(mapper: Mapper) -> list[str]:
+    """Return the columns of which a change says nothing about others, and whose values are equal where they look so."""
+    found: list[str] | None = mapper.loaders.get(_plain_keys)
+    if found is None:
+        columns = () if mapper.version is not None else mapper.columns
+        found = [str(c.key) for c in columns if not c.primary_key and c.key not in mapper.mutable]
+        mapper.loaders[_plain_keys] = found
+    return found
 
 
 def by_mapper(objects: Iterable[Any]) -> dict[Mapper, list[Any]]:

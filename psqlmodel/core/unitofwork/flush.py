@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any
 from psqlmodel.core.events import notify_of_flush, refuse_within_flush
 from psqlmodel.core.transaction import fail, within
 from psqlmodel.core.unitofwork import deletion, insertion, links, together, updating
-from psqlmodel.core.unitofwork.collect import Changes, collect, remembered, validate
+from psqlmodel.core.unitofwork.collect import Changes, Texts, collect, remembered, validate
 from psqlmodel.core.unitofwork.grouping import regroup
 from psqlmodel.core.unitofwork.ordering import parents_first
 from psqlmodel.core.unitofwork.orphans import settle_orphans
 from psqlmodel.core.unitofwork.parts import parts_of
 from psqlmodel.core.unitofwork.takeover import Takeovers, find_takeovers, placeholder
 from psqlmodel.errors import PSQLModelError
-from psqlmodel.model.state import raw_name
+from psqlmodel.gcpause import relax_for
+from psqlmodel.model.state import Raw, raw_name, set_state
 from psqlmodel.steps import Steps
 
 if TYPE_CHECKING:
     from psqlmodel.core.unitofwork.unit import UnitOfWork
     from psqlmodel.core.workspace import Workspace
+    from psqlmodel.model.mapper import Mapper
 
 
 def flush(workspace: Workspace) -> Steps[None]:
@@ -42,20 +44,21 @@ def flush(workspace: Workspace) -> Steps[None]:
         yield from within(workspace, catalog.ensure(unit.mappers))
     if unit.tracked or unit.orphaned:
         settle_orphans(unit)
-    changes = collect(unit)
-    _remember(workspace, changes)
-    before = workspace.transaction.sent
-    try:
-        yield from _write(workspace, changes)
-    except GeneratorExit:
-        raise
-    except BaseException as error:
-        if isinstance(error, PSQLModelError) and workspace.transaction.sent == before:
-            unit.undo.forget_inserted(changes.new)  # refused by ourselves: all is as it was, and can be put right
-        else:
-            yield from fail(workspace, error)
-        raise
-    _settle(workspace, changes)
+    with relax_for(len(unit.new) + len(unit.tracked)):  # what is remembered of each, and the rows that come back
+        changes = collect(unit)
+        _remember(workspace, changes)
+        before = workspace.transaction.sent
+        try:
+            yield from _write(workspace, changes)
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            if isinstance(error, PSQLModelError) and workspace.transaction.sent == before:
+                unit.undo.forget_inserted(changes.new)  # refused by ourselves: all is as it was, and can be put right
+            else:
+                yield from fail(workspace, error)
+            raise
+        _settle(workspace, changes)
     if workspace.events.of("after_flush"):
         yield from notify_of_flush(workspace, "after_flush")
 
@@ -132,28 +135,41 @@ def _settle(workspace: Workspace, changes: Changes) -> None:
     if unit.tracked:
         tracked = list(unit.tracked.values())
         unit.undo.all_updated(tracked)
-        for obj in tracked:
-            unit.settle(obj, baseline(obj))
+        _settle_changed(unit, tracked)
     for mapper, objects in changes.new.items():
         if mapper.mutable:
-            _watch(unit, objects)
+            _watch(unit, mapper, objects, changes.texts)
 
 
-def _watch(unit: UnitOfWork, objects: list[Any]) -> None:
+def _settle_changed(unit: UnitOfWork, objects: list[Any]) -> None:
+    for obj in objects:
+        state = obj._state
+        if state.batch is not None and obj.__dict__.keys().isdisjoint(state.mapper.mutable):
+            del unit.tracked[id(obj)]  # nothing is handed out: `settle` without its calls
+            set_state(obj, state.batch)
+        else:
+            unit.settle(obj, _baseline(obj, {}))
+
+
+def _watch(unit: UnitOfWork, mapper: Mapper, objects: list[Any], texts: Texts) -> None:
     """Compare what new objects have handed out with what was written of it."""
     for obj in objects:
-        handed_out = baseline(obj)
+        handed_out = None if obj.__dict__.keys().isdisjoint(mapper.mutable) else _baseline(obj, texts)
         if handed_out:
             unit.watch(obj, handed_out)
 
 
-def baseline(obj: Any) -> dict[str, Any]:
-    """Return what values that can be edited in place are compared with from now on: those that were handed out."""
+def _baseline(obj: Any, texts: Texts) -> dict[str, Any]:
+    """Return what values that can be edited in place are compared with from now on: those that were handed out.
+
+    `texts` are those that were written: to dump a value once less is a twentieth of the time of a new object.
+    """
     mapper = type(obj).__mapper__
     values = obj.__dict__
     found: dict[str, Any] = {}
     for key in mapper.mutable:
         value = values.get(key)
         if value is not None and raw_name(key) not in values:
-            found[key] = remembered(mapper.attributes[key].type, value)
+            text = texts.get((mapper, key), {}).get(id(obj))
+            found[key] = remembered(mapper.attributes[key].type, value) if text is None else Raw(text)
     return found

@@ -33,7 +33,8 @@ def regroup(unit: UnitOfWork, new: Mapping[Mapper, Sequence[Any]], changed: Iter
                 if obj.__dict__.get(relation.key) is None:  # else the list was kept in step
                     by_key.setdefault(_key(relation, obj.__dict__), []).append(obj)
     for obj in changed:
-        _note_move(unit, obj, left, joined)
+        if not type(obj).__mapper__.links_of_column.isdisjoint(obj._state.original):
+            _note_move(unit, obj, left, joined)
     if left:
         for back, parent, children in _loaded(unit, left):
             back.hide(parent, *children)
@@ -44,8 +45,6 @@ def regroup(unit: UnitOfWork, new: Mapping[Mapper, Sequence[Any]], changed: Iter
 
 def _note_move(unit: UnitOfWork, obj: Any, left: Groups, joined: Groups) -> None:
     mapper, original = type(obj).__mapper__, obj._state.original
-    if mapper.links_of_column.isdisjoint(original):
-        return
     for relation in _listed(unit, mapper):
         if original.keys().isdisjoint(relation.local_keys):
             continue

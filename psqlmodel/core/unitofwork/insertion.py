@@ -13,6 +13,7 @@ from psqlmodel.core.transaction import execute
 from psqlmodel.core.unitofwork import sql, versioning
 from psqlmodel.core.unitofwork.collect import (
     Changes,
+    Texts,
     by_mapper,
     by_row_keys,
     dumped,
@@ -54,7 +55,7 @@ def insert(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
             _withhold_late(mapper, same, changes)
             batches += [(mapper, keys, batch) for keys, batch in by_row_keys(mapper, same).items()]
         for mapper, keys, batch in batches:
-            yield from _insert_group(workspace, mapper, keys, batch)
+            yield from _insert_group(workspace, mapper, keys, batch, changes.texts)
         changes.waiting.difference_update(map(id, level))
 
 
@@ -157,18 +158,20 @@ def _withhold_late(mapper: Mapper, objects: list[Any], changes: Changes) -> None
                     _ = obj.__dict__.pop(key, None)
 
 
-def _insert_group(workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], group: list[Any]) -> Steps[None]:
-    """Write the rows that set the same columns."""
+def _insert_group(
+    workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], group: list[Any], texts: Texts
+) -> Steps[None]:
+    """Write the rows that set the same columns; note the texts of their JSON."""
     made = made_by_server(workspace, mapper, keys)
     if made is None and len(group) > 1:
         # The key is made where no expression can be seen (a trigger): only the row itself can tell it.
         for obj in group:
-            yield from _insert_group(workspace, mapper, keys, [obj])
+            yield from _insert_group(workspace, mapper, keys, [obj], texts)
         return
     if len(group) == 1:
         yield from _insert_one(workspace, mapper, keys, group[0])
     else:
-        yield from _insert_many(workspace, mapper, keys, group, made or [])
+        yield from _insert_many(workspace, mapper, keys, group, made or [], texts)
     if mapper.primary_key:
         workspace.identity.enter(mapper, group)
 
@@ -197,7 +200,12 @@ def _insert_one(workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], obj
 
 
 def _insert_many(
-    workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], group: list[Any], made: list[tuple[str, str]]
+    workspace: Workspace,
+    mapper: Mapper,
+    keys: tuple[str, ...],
+    group: list[Any],
+    made: list[tuple[str, str]],
+    texts: Texts,
 ) -> Steps[None]:
     type_of = workspace.catalog.type_of
     columns = [mapper.attributes[key] for key in keys]
@@ -215,6 +223,9 @@ def _insert_many(
     )
     pairs = zip(columns, values_of(group, columns), strict=True)
     arrays: list[Any] = [dumped_column(mapper, column, type_of(column), values) for column, values in pairs]
+    for column, array in zip(columns, arrays, strict=True):
+        if column.pg_type.lazy:
+            texts.setdefault((mapper, str(column.key)), {}).update(zip(map(id, group), array, strict=True))
     args = arrays or [len(group)]
     rows = yield from send(workspace, mapper, group, Statement(text, args, purpose="flush"))
     back = [*open_keys, *others]

@@ -85,12 +85,12 @@ class UndoLog:
         """Do what `updated` does for the changes of each object: of many, in two thirds of the time."""
         frame = self._frames[-1]
         for obj in objects:
-            original = obj._state.original
-            if id(obj) not in frame:
+            original, entry = obj._state.original, frame.get(id(obj))
+            if entry is None:
                 if self._made:  # it may be among those that were made
                     _ = self._frame()
                 _ = frame.setdefault(id(obj), Entry(obj, original.copy()))
-            elif original:
+            elif not entry.values.keys() >= original.keys():
                 self.updated(obj, original)
 
     def deleted(self, objects: Sequence[Any]) -> None:
