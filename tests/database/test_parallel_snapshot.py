@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -359,6 +360,26 @@ async def test_workers_do_not_wait_for_connections_of_others(both: Both, shop_ds
         assert len({rows[0][0] for rows in pids}) == 1
 
     await of_pool(both, shop_dsn, 2, body)
+
+
+async def test_many_callers_on_a_small_pool(both: Both, shop_dsn: str) -> None:
+    """Ten calls at the same time, on three connections: none waits for one that another holds while it waits."""
+
+    async def body(small: Both) -> None:
+        tasks = [LEFT, RIGHT, "SELECT pg_sleep(0.01)", Select(User)]
+
+        async def one_call() -> Any:
+            async with small.session() as session:
+                return await session.parallel_exec(tasks, consistent=True)
+
+        if small.is_sync:
+            with ThreadPoolExecutor(10) as executor:
+                found = list(executor.map(lambda _: asyncio.run(one_call()), range(10)))
+        else:
+            found = await asyncio.gather(*[one_call() for _ in range(10)])
+        assert [left[0][0] + right[0][0] for left, right, *_ in found] == [TOTAL] * 10
+
+    await of_pool(both, shop_dsn, 3, body)
 
 
 async def test_a_worker_reads_all_its_tasks_in_one_transaction(both: Both, statements: Statements) -> None:
