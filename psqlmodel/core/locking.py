@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from psqlmodel.core.beginning import check_text
 from psqlmodel.core.loading import access
 from psqlmodel.core.transaction import execute
-from psqlmodel.errors import ConfigurationError, MissingPrimaryKeyError, NotMappedError, QueryError
+from psqlmodel.errors import ConfigurationError, MissingPrimaryKeyError, NotMappedError, QueryError, SessionError
 from psqlmodel.model.mapper import Mapper, mapper_of
 from psqlmodel.query.select import Select, SelectQuery
 from psqlmodel.steps import Statement, Steps
@@ -86,6 +86,8 @@ def _advisory(workspace: Workspace, function: str, name: Any) -> Steps[Any]:
     if not isinstance(name, str) or not name:
         raise ConfigurationError(f"a lock's name is a text, not {type(name).__name__}")
     _ = check_text("a lock's name", name)
+    if workspace.transaction.elsewhere:
+        raise SessionError("a replica's lock of a name is not the primary's: take it in a session that may write")
     # The server makes the number of the name, so that programs in other languages can name the same lock.
     statement = Statement(f"SELECT {function}(hashtextextended($1, 0))", (name,), purpose="lock")
     rows = yield from execute(workspace, statement)

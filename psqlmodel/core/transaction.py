@@ -62,7 +62,8 @@ class Transaction:
     says how it starts. `resolve_commit`: the outcome of a COMMIT whose answer was lost is found out, at the price of
     one more statement before COMMIT. `keep`, where there is one, keeps what is pending for a replay. `cursors` has
     references to the streams that are open, by the name of their cursor. `commits` counts the transactions that were
-    committed, `sent` the requests that were sent in any.
+    committed, `sent` the requests that were sent in any. `take_token` asks, where there are replicas, for the `token` of
+    a commit; `elsewhere`: this one reads from replicas.
     """
 
     __slots__ = (
@@ -72,12 +73,15 @@ class Transaction:
         "closing",
         "commits",
         "cursors",
+        "elsewhere",
         "failure",
         "keep",
         "locked",
         "resolve_commit",
         "savepoints",
         "sent",
+        "take_token",
+        "token",
         "used",
         "worked",
     )
@@ -86,6 +90,9 @@ class Transaction:
         self.beginning = beginning
         self.resolve_commit = resolve_commit
         self.keep: Callable[[], None] | None = None
+        self.take_token: Callable[[], Steps[str]] | None = None
+        self.token: str | None = None
+        self.elsewhere = False
         self.commits = 0
         self.cursors: dict[str, ref[object]] = {}
         self.sent = 0
@@ -274,13 +281,18 @@ def commit(workspace: Workspace) -> Steps[None]:
     """
     transaction = workspace.transaction
     used = transaction.open
+    take_token = transaction.take_token if transaction.begun else None
     if transaction.begun and not transaction.alone:
         yield from _commit(workspace)
     if used:
         transaction.commits += 1
         transaction.end()
-        yield Release()
+        if take_token is None:
+            yield Release()
     workspace.unit.committed()
+    if take_token is not None:
+        transaction.token = yield from take_token()
+        yield Release()
     if used and workspace.events.of("after_commit"):
         yield from notify(workspace.events, "after_commit")
 
