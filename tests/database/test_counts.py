@@ -120,6 +120,10 @@ async def bulk_insert(session: Any) -> None:
     await session.commit()
 
 
+async def parallel(session: Any) -> None:
+    _ = await session.parallel_exec([Select(User), Select(Tag), Select(Node)], consistent=True, max_workers=1)
+
+
 OPERATIONS: list[tuple[str, Operation]] = [
     ("`get` by key", get),
     ("`get` by key eleven times", get_again),
@@ -139,6 +143,7 @@ OPERATIONS: list[tuple[str, Operation]] = [
     ("`add` one, `flush`, `rollback`", roll_back),
     ("`upsert` 1,000, `commit`", upsert),
     ("`bulk_insert` 1,000, `commit`", bulk_insert),
+    ("`parallel_exec` of three queries, `consistent`, by one worker", parallel),
 ]
 
 
