@@ -60,7 +60,7 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
     _lazy: ClassVar[bool] = False
     _channel: AsyncSessionChannel
 
-    def _connect(self, engine: AsyncEngine) -> None:
+    def _connect(self, engine: Any) -> None:
         self._channel = AsyncSessionChannel(engine)
 
     async def _handle(self, request: Notify) -> None:

@@ -53,7 +53,8 @@ class Session(Verbs, SessionBase[Engine]):
         autoflush: send pending changes before a query that could see them.
         strict: an unloaded relation raises `NotLoadedError` instead of being loaded when it is read.
         isolation: `"READ COMMITTED"`, `"REPEATABLE READ"` or `"SERIALIZABLE"`.
-        read_only, deferrable: options of the transaction.
+        read_only, deferrable: options of the transaction. One that only reads takes a replica, where there are some.
+        after: the token of a commit, `session.token`, that a replica must have before it serves.
 
     The transaction begins with the first statement; until then the session holds no connection. Without a `with` block
     it needs `close()`. One thread uses a session at a time. Raises `EngineKindError` for an asynchronous engine.
@@ -68,7 +69,7 @@ class Session(Verbs, SessionBase[Engine]):
     _lazy: ClassVar[bool] = True
     _channel: SessionChannel
 
-    def _connect(self, engine: Engine) -> None:
+    def _connect(self, engine: Any) -> None:
         self._channel = SessionChannel(engine)
         self._workspace.unit.load_now = partial(_load_now, self._workspace, self._guard, self._channel)
 

@@ -54,6 +54,7 @@ class SessionBase(Books, Generic[E]):
         lock_timeout: float | None = None,
         idle_timeout: float | None = None,
         resolve_commit: bool = False,
+        after: str | None = None,
     ) -> None:
         lifecycle.check_engine(engine, self._kind, self._advice)
         beginning = beginning_of(
@@ -80,10 +81,21 @@ class SessionBase(Books, Generic[E]):
         self._guard = Guard(type(self).__name__)
         self._policy = Policy(auto_commit=auto_commit, auto_rollback=auto_rollback, atomic=atomic)
         self._token: Any = None
-        self._connect(engine)
+        self._connect(engine if engine.replicas is None else self._source(engine, read_only, after))
         self._channel.session = ref(self)
 
-    def _connect(self, engine: E) -> None:
+    def _source(self, engine: E, read_only: bool, after: str | None) -> Any:
+        """Return where the connections of the session come from: the engine, or its replicas."""
+        assert engine.replicas is not None
+        transaction = self._workspace.transaction
+        # A standby refuses SERIALIZABLE: it can't know what others on the primary do.
+        if not read_only or "SERIALIZABLE" in transaction.beginning.text:
+            transaction.take_token = engine.replicas.take_token
+            return engine
+        transaction.elsewhere = True
+        return engine.reader(after)
+
+    def _connect(self, engine: Any) -> None:
         """Make the channel to the engine; it takes a connection with its first request."""
         raise NotImplementedError
 
@@ -121,6 +133,14 @@ class SessionBase(Books, Generic[E]):
     def closed(self) -> bool:
         """Whether the session is closed."""
         return self._guard.closed
+
+    @property
+    def token(self) -> str | None:
+        """What the last commit of this session wrote, for `Session(…, read_only=True, after=token)` in another context.
+
+        A text of up to 17 signs; None before the first commit, and on an engine without replicas.
+        """
+        return self._workspace.transaction.token
 
     @property
     def strict(self) -> bool:

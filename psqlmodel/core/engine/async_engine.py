@@ -35,6 +35,7 @@ class AsyncEngine(EngineBase):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self.pool: AsyncPool[Any] = AsyncPool(self._open, **self._pool_options())
+        self._find_replicas(lambda target: AsyncPool(lambda: self._open(target), **self._pool_options()))
         self._started = not self._asks_for_work
         self._starting = asyncio.Lock()
 
@@ -54,6 +55,20 @@ class AsyncEngine(EngineBase):
         if not self._started:
             await self.start()
         return await self.pool.acquire(timeout)
+
+    def reader(self, after: str | None) -> Any:
+        """Return what stands in for the engine in the channel of a session that only reads; see `Engine.reader`."""
+        if self.replicas is None:
+            return self
+        from psqlmodel.core.engine.replicas import AsyncReader
+
+        return AsyncReader(self, self.replicas, after)
+
+    async def token(self) -> str:
+        """Return a token of what is committed now; see `Engine.token`."""
+        from psqlmodel.core.engine.replicas import current
+
+        return self._noted(await self.run_steps(current()))
 
     async def run_steps(self, steps: Steps[T]) -> T:
         """Run steps on a connection of the pool and return their result."""
@@ -122,6 +137,8 @@ class AsyncEngine(EngineBase):
         `timeout`: wait so many seconds for those in use, then close them under their users.
         """
         await self.pool.close(timeout)
+        for replica in self.replicas.all if self.replicas is not None else ():
+            await replica.pool.close(timeout)
         if self._server is not None:
             await asyncio.to_thread(self._stop_embedded)
 
@@ -133,18 +150,19 @@ class AsyncEngine(EngineBase):
     ) -> None:
         await self.dispose()
 
-    async def _open(self) -> Any:
-        connection = await self._connect_to(self._target)
+    async def _open(self, target: Target | None = None) -> Any:
+        target = target or self._target
+        connection = await self._connect_to(target)
         try:
             greeting = await connection.execute(Statement(GREETING, prepare=False, purpose="catalog"))
-            usable = self._learn(greeting, connection)
+            usable = self._learn(greeting, connection, target)
         except BaseException:
             connection.terminate()
             raise
         if usable:
             return connection
         await connection.close()
-        return await self._open()
+        return await self._open(target)
 
     async def _connect_to(self, target: Target) -> Any:
         from psqlmodel.drivers import asyncpg  # importing the package imports no driver

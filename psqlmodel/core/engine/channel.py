@@ -60,6 +60,11 @@ class SessionChannel:
         """True while the channel holds a connection."""
         return self._connection is not None
 
+    @property
+    def here(self) -> Any:
+        """What has connections to the server of the one that is held."""
+        return self._engine.here
+
     def send(self, request: Request) -> Rows:
         """Send a request; a `Release` gives the connection back."""
         if isinstance(request, _ASIDE):
@@ -103,6 +108,7 @@ class SessionChannel:
     def take_over(self, other: SessionChannel) -> None:
         """Take the connection of another channel, and the transaction that is open on it."""
         self._connection, other._connection = other._connection, None
+        self._engine = other._engine  # to which it goes back
 
     def abandon(self) -> None:
         """Close the connection of a session that was dropped, now or when it comes."""
@@ -156,6 +162,11 @@ class AsyncSessionChannel:
         """True while the channel holds a connection."""
         return self._connection is not None
 
+    @property
+    def here(self) -> Any:
+        """What has connections to the server of the one that is held."""
+        return self._engine.here
+
     async def send(self, request: Request) -> Rows:
         """Send a request; a `Release` gives the connection back."""
         if isinstance(request, _ASIDE):
@@ -199,6 +210,7 @@ class AsyncSessionChannel:
     def take_over(self, other: AsyncSessionChannel) -> None:
         """Take the connection of another channel, and the transaction that is open on it."""
         self._connection, other._connection = other._connection, None
+        self._engine = other._engine  # to which it goes back
 
     def abandon(self) -> None:
         """Close the connection of a session that was dropped, now or when it comes; its event loop may be gone."""

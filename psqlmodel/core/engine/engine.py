@@ -28,6 +28,7 @@ from psqlmodel.steps import Rows, Statement, Steps, run
 
 if TYPE_CHECKING:
     from psqlmodel.core.engine.async_engine import AsyncEngine
+    from psqlmodel.core.engine.replicas import Replicas
     from psqlmodel.core.session import Session
 
 # What an engine asks of each new connection.
@@ -58,6 +59,9 @@ def create_engine(dsn: str | None = None, *, async_: bool = False, **options: An
       (server settings for each connection: `{"lock_timeout": "2s"}`);
     - `pooler`: "pgbouncer" (in transaction mode) or "none"; without it the first connection finds out;
     - `prepared_statements` (True);
+    - `replicas=[dsn, …]`: standbys, from which `Session(engine, read_only=True)` reads; `replica_wait` (0.2) is how
+      long one is waited for that has not come as far as the context has written, `replica_retry` (5) how long one is
+      left alone that failed;
     - `ensure_database` makes a missing database, `ensure_tables` the missing tables of `models=[User, …]` or
       of `models_path=` (a module's name, a file or a folder). A synchronous engine does so at once, an
       asynchronous one with its first connection, or at `await engine.start()`.
@@ -97,6 +101,7 @@ class EngineBase:
         self._target = options.target
         self._server: Any = None
         self._pooled = options.pooler == PGBOUNCER
+        self.replicas: Replicas | None = None
 
     def on_statement(self, listener: Listener) -> Callable[[], None]:
         """Call `listener(StatementEvent)` after each statement; returns a function that ends this.
@@ -130,16 +135,22 @@ class EngineBase:
         return f"<{type(self).__name__} {self.options.target}>"
 
     @property
+    def here(self) -> Any:
+        """What has connections to the same server: the engine itself. Replicas differ."""
+        return self
+
+    @property
     def pooler(self) -> str | None:
         """The pooler in front of the server: "pgbouncer", or None where there is none or nobody knows yet."""
         return PGBOUNCER if self._pooled else None
 
-    def _learn(self, greeting: Rows, connection: Any) -> bool:
+    def _learn(self, greeting: Rows, connection: Any, target: Target) -> bool:
         """Take note of what a new connection said; tell whether it may be used, or shows a pooler for which it was not
         made.
         """
         isolation, backend, style = greeting.data[0]
-        self.catalog.read_committed = isolation == "read committed"
+        if target is self._target:
+            self.catalog.read_committed = isolation == "read committed"
         if connection.pooled:
             from psqlmodel.core.engine import pooler  # few have one
 
@@ -186,6 +197,16 @@ class EngineBase:
             "max_lifetime": options.max_lifetime,
         }
 
+    def _find_replicas(self, make_pool: Callable[[Target], Any]) -> None:
+        """Make the pools of the replicas, where there are some."""
+        options = self.options
+        if options.replicas:
+            from psqlmodel.core.engine.replicas import Replicas  # few have them
+
+            self.replicas = Replicas(
+                options.replicas, make_pool, wait=options.replica_wait, retry=options.replica_retry
+            )
+
     def _mappers(self, models: Iterable[type] | None) -> list[Mapper]:
         """Return the mappers of `models`, else of the models that the engine was given, else of all."""
         chosen = list(models) if models is not None else [*self.options.models]
@@ -204,6 +225,14 @@ class EngineBase:
         self._server = embedded.acquire(self.options.target.embedded)
         return parse_dsn(self._server.dsn)
 
+    def _noted(self, position: int) -> str:
+        """Keep a position of the primary in the context, and return its token."""
+        from psqlmodel.core.engine.replicas import token_of
+
+        if self.replicas is not None:
+            self.replicas.note(position)
+        return token_of(position)
+
     def _stop_embedded(self) -> None:
         server, self._server = self._server, None
         if server is not None:
@@ -218,6 +247,7 @@ class Engine(EngineBase):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self.pool: Pool[Any] = Pool(self._open, **self._pool_options())
+        self._find_replicas(lambda target: Pool(lambda: self._open(target), **self._pool_options()))
         if self._asks_for_work:
             try:
                 self._start()
@@ -228,6 +258,28 @@ class Engine(EngineBase):
     def acquire(self, timeout: float | None = None) -> Any:
         """Take a driver's connection out of the pool; `engine.pool.release(connection)` gives it back."""
         return self.pool.acquire(timeout)
+
+    def reader(self, after: str | None) -> Any:
+        """Return what stands in for the engine in the channel of a session that only reads: its replicas, if it has
+        some.
+
+        `after` is a token of what must be seen.
+        """
+        if self.replicas is None:
+            return self
+        from psqlmodel.core.engine.replicas import Reader
+
+        return Reader(self, self.replicas, after)
+
+    def token(self) -> str:
+        """Return a token of what is committed now: whoever gives it to `Session(…, read_only=True, after=token)` sees
+        it, on whatever replica. This context sees it from now on, too.
+
+        A session's own commits need no such question: they are in `session.token`.
+        """
+        from psqlmodel.core.engine.replicas import current
+
+        return self._noted(self.run_steps(current()))
 
     def run_steps(self, steps: Steps[T]) -> T:
         """Run steps on a connection of the pool and return their result."""
@@ -314,6 +366,8 @@ class Engine(EngineBase):
         `timeout`: wait so many seconds for those in use, then close them under their users.
         """
         self.pool.close(timeout)
+        for replica in self.replicas.all if self.replicas is not None else ():
+            replica.pool.close(timeout)
         self._stop_embedded()
 
     def __enter__(self) -> Engine:
@@ -324,18 +378,19 @@ class Engine(EngineBase):
     ) -> None:
         self.dispose()
 
-    def _open(self) -> Any:
-        connection = self._connect_to(self._target)
+    def _open(self, target: Target | None = None) -> Any:
+        target = target or self._target
+        connection = self._connect_to(target)
         try:
             greeting = connection.execute(Statement(GREETING, prepare=False, purpose="catalog"))
-            usable = self._learn(greeting, connection)
+            usable = self._learn(greeting, connection, target)
         except BaseException:
             connection.close()
             raise
         if usable:
             return connection
         connection.close()
-        return self._open()
+        return self._open(target)
 
     def _connect_to(self, target: Target) -> Any:
         from psqlmodel.drivers import psycopg2  # importing the package imports no driver

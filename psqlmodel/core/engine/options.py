@@ -36,6 +36,9 @@ class Options(Record):
     timezone: str = "UTC"
     prepared_statements: bool = True
     pooler: str | None = None
+    replicas: tuple[Target, ...] = ()
+    replica_wait: float = 0.2
+    replica_retry: float = 5.0
     settings: Mapping[str, Any] = MappingProxyType({})
     ensure_database: bool = False
     ensure_tables: bool = False
@@ -79,6 +82,7 @@ def read_options(dsn: str | None, given: Mapping[str, Any]) -> Options:
     values = dict(given)
     values["models"] = _as_models(values.get("models"))
     values["models_path"] = _as_paths(values.get("models_path"))
+    values["replicas"] = _as_targets(values.get("replicas"))
     _limit_pool(values)
     options = Options(target=find_target(dsn, os.environ), **values)
     _check(options)
@@ -107,6 +111,10 @@ def _check(options: Options) -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
             raise ConfigurationError(f"{name} must be a number of seconds above 0")
+    for name in ("replica_wait", "replica_retry"):
+        value = getattr(options, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+            raise ConfigurationError(f"{name} must be a number of seconds, 0 or more")
     for name in ("prepared_statements", "ensure_database", "ensure_tables"):
         if not isinstance(getattr(options, name), bool):
             raise ConfigurationError(f"{name} must be True or False")
@@ -143,6 +151,17 @@ def _as_models(models: Any) -> tuple[type, ...]:
     if isinstance(models, type) or not isinstance(models, Iterable):
         raise ConfigurationError("models must be a list of model classes: models=[User, Order]")
     return tuple(models)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def _as_targets(replicas: Any) -> tuple[Target, ...]:
+    if replicas is None:
+        return ()
+    if isinstance(replicas, str) or not isinstance(replicas, Iterable):
+        raise ConfigurationError('replicas must be a list of DSNs: replicas=["postgresql://…"]')
+    targets = tuple([find_target(dsn, {}) for dsn in replicas])  # pyright: ignore[reportUnknownVariableType]
+    if any(target.embedded for target in targets):
+        raise ConfigurationError("an embedded server is no replica of another; replicas=… takes the DSNs of standbys")
+    return targets
 
 
 def _as_paths(paths: Any) -> tuple[str, ...]:

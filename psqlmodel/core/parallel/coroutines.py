@@ -176,7 +176,7 @@ class _Worker:
 
     def __init__(self, session: AsyncSession, identifier: str | None) -> None:
         self._session = session
-        self._channel = AsyncSessionChannel(session.engine)
+        self._channel = AsyncSessionChannel(session._channel.here)
         self._identifier = identifier
 
     async def begin(self) -> None:

@@ -157,7 +157,7 @@ class _Worker:
 
     def __init__(self, session: Session, identifier: str | None) -> None:
         self._session = session
-        self._channel = SessionChannel(session.engine)
+        self._channel = SessionChannel(session._channel.here)
         self._identifier = identifier
 
     def begin(self) -> None:
