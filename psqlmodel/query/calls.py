@@ -175,7 +175,7 @@ class FunctionName:
         """Call the function; values become parameters with the type of their Python type."""
         if not self._names:
             raise QueryError('Func needs the name of a function: Func.date_trunc("month", Order.created)')
-        spelled = ".".join(name if _SIMPLE_NAME.match(name) else quote(name) for name in self._names)
+        spelled = ".".join(map(_spelled, self._names))
         return make_call(self._names[-1], f"{spelled}(", tuple(argument(value) for value in arguments))
 
     def __repr__(self) -> str:
@@ -183,6 +183,12 @@ class FunctionName:
 
 
 Func: Final = FunctionName()
+
+
+def _spelled(name: str) -> str:
+    """Return the name as it is where that says the same; what can't be a name is refused either way."""
+    quoted = quote(name)
+    return name if _SIMPLE_NAME.match(name) else quoted
 
 
 def _ordering(item: Any) -> Node:

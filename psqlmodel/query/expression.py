@@ -36,6 +36,7 @@ from psqlmodel.query.operators import Operators
 from psqlmodel.query.quoting import qualified, quote
 from psqlmodel.query.values import SETTLED, bind, bind_list, by_python_type
 from psqlmodel.types import PgType
+from psqlmodel.types.scalars import text
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -563,9 +564,7 @@ def typed(value: Any, type: PgType[Any]) -> Node:
 def text_operand(value: Any) -> Node:
     """Return a text as an operand; anything else must be an expression."""
     if isinstance(value, str):
-        if "\0" in value:
-            raise QueryError("PostgreSQL's text can't hold a NUL character")
-        return Expression((None, "::text"), (value,), level=CAST)
+        return Expression((None, "::text"), (text.dump(value),), level=CAST)
     if isinstance(value, Node):
         return value
     raise QueryError(f"expected a str or an expression, not {type(value).__name__}")

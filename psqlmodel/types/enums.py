@@ -14,6 +14,7 @@ from psqlmodel.types.scalars import integer, text
 from psqlmodel.types.textual import named
 
 E = TypeVar("E", bound=Enum)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def enum(cls: type[E], name: str | None = None, schema: str | None = None, native: Any = True) -> PgType[E]:
@@ -116,11 +117,15 @@ def _plain(cls: type[Enum]) -> PgType[Any]:
 def _native(cls: type[Enum], name: str, schema: str | None) -> PgType[Any]:
     labels = tuple(member.value for member in cls)
     for label in labels:
-        if not isinstance(label, str) or not 1 <= len(label.encode()) <= 63:
+        if not isinstance(label, str) or not _is_label(label):
             raise MappingError(
-                f"the values of {cls.__qualname__} can't be labels of a PostgreSQL enum: "
-                "they must be texts of 1 to 63 bytes; use enum(..., native=False)"
+                f"the values of {cls.__qualname__} can't be labels of a PostgreSQL enum: they must be texts of 1 to 63 "
+                "bytes without NUL and lone surrogates; use enum(..., native=False)"
             )
     qualified = f"{quote(schema)}.{quote(name)}" if schema else quote(name)
     labels = tuple(str.__str__(label) for label in labels)
     return variant(named(qualified), type_name=name, schema=schema, labels=labels)
+
+
+def _is_label(text: str) -> bool:
+    return "\0" not in text and 1 <= len(text.encode(errors="surrogatepass")) <= 63 and not _SURROGATE.search(text)

@@ -169,7 +169,7 @@ REFUSED = [
     (lambda: User.age == "x", InvalidValueError, "users.age"),
     (lambda: User.age.In([1, "x"]), InvalidValueError, "users.age"),
     (lambda: User.name == "a\0", InvalidValueError, "NUL"),
-    (lambda: User.name.Like("a\0"), QueryError, "NUL"),
+    (lambda: User.name.Like("a\0"), InvalidValueError, "NUL"),
     (lambda: User.name.Like(5), QueryError, "expected a str"),
     (lambda: User.tags[0], QueryError, "from 1"),
     (lambda: User.tags[-1], QueryError, "from 1"),

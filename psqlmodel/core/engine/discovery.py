@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+from psqlmodel.core.beginning import check_text
 from psqlmodel.errors import ConfigurationError
 from psqlmodel.model.mapper import Mapper
 
@@ -37,7 +38,7 @@ def _models_in(module: ModuleType) -> list[type]:
 
 
 def _modules(path: str) -> Iterator[ModuleType]:
-    place = Path(path)
+    place = Path(check_text("models_path", path))
     if place.is_dir():
         for file in sorted(place.glob("*.py")):
             yield _import_file(file)
@@ -48,14 +49,20 @@ def _modules(path: str) -> Iterator[ModuleType]:
 
 
 def _import_name(name: str) -> ModuleType:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise _missing(name)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
-            raise ConfigurationError(
-                f"models_path {name!r} is neither a module that can be imported, nor a file, nor a folder"
-            ) from error
+            raise _missing(name) from error
         raise
+
+
+def _missing(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"models_path {name!r} is neither a module that can be imported, nor a file, nor a folder"
+    )
 
 
 def _import_file(file: Path) -> ModuleType:

@@ -117,8 +117,10 @@ def _parse_url(url: str) -> dict[str, str]:
         parts = urlsplit(url)
     except ValueError:
         raise _unreadable() from None
-    if "@" in parts.path:  # what stands before it is a part of the password, and would be shown as the database
-        raise ConfigurationError("the DSN has an @ behind a /; in a password write %2F for /, in other names %40 for @")
+    if "@" in parts.path + parts.query:  # what stands before it is a part of the password, and would be shown
+        raise ConfigurationError(
+            "the DSN has an @ behind a / or ?; in a password write %2F for / and %3F for ?, elsewhere %40 for @"
+        )
     parameters: dict[str, str] = {}
     credentials, _, hosts = parts.netloc.rpartition("@")
     user, _, password = credentials.partition(":")

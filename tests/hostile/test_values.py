@@ -1,0 +1,84 @@
+"""Values: whatever text a value is, the statements are those of any other text, and the value comes back whole.
+
+A text that PostgreSQL can't hold is refused by an error of ours before it is sent, on both sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+
+from psqlmodel import DatabaseError, InvalidValueError, PSQLModelError
+
+from .conftest import Place
+from .texts import ATTACKS, budget, is_storable, texts
+from .values import CASES, PICKY
+
+PLAIN = "plain text without signs"  # longer than what a case cuts off, so that it sends what all others send
+
+
+def _refused_in_time(place: Place, result: Any, sent: list[str], usual: list[str]) -> None:
+    """Check that a text which PostgreSQL can't hold was refused before it was sent."""
+    assert isinstance(result, PSQLModelError)
+    assert not isinstance(result, DatabaseError)
+    assert not any(event.error for event in place.both.statements)
+    assert [text for text in sent if text not in ("ROLLBACK", "COMMIT")] == usual[: len(sent)][: _before(sent)]
+
+
+def _before(sent: list[str]) -> int:
+    return sum(text not in ("ROLLBACK", "COMMIT") for text in sent)
+
+
+def _attack(place: Place, work: Callable[[Any, str], Awaitable[None]], examples: int, *, picky: bool) -> None:
+    _, usual = place.outcome(partial(_with, work, PLAIN))
+    _, again = place.outcome(partial(_with, work, PLAIN))
+    assert usual == again  # what is sent does not depend on what went before
+    seen = {"whole": 0, "refused": 0, "by the server": 0}
+
+    @budget(examples)
+    @given(texts)
+    @example("'; DROP TABLE canary; --")
+    @example("a\0'; DROP TABLE canary; --")
+    @example("\ud800")
+    def throw(text: str) -> None:
+        result, sent = place.outcome(partial(_with, work, text))
+        if not is_storable(text):
+            _refused_in_time(place, result, sent, usual)
+            seen["refused"] += 1
+        elif result is None:
+            assert sent == usual
+            seen["whole"] += 1
+        else:
+            assert picky, result
+            assert isinstance(result, DatabaseError | InvalidValueError)
+            assert set(sent) <= {*usual, "ROLLBACK"}
+            seen["by the server"] += 1
+
+    throw()
+    assert seen["refused"]
+    assert seen["whole" if not picky else "by the server"] or work.__name__ == "bare_patterns"
+
+
+async def _with(work: Callable[[Any, str], Awaitable[None]], text: str, session: Any) -> None:
+    await work(session, text)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_value_is_never_sql(place: Place, name: str) -> None:
+    _attack(place, CASES[name], 12, picky=False)
+
+
+@pytest.mark.parametrize("name", PICKY)
+def test_a_value_that_the_server_reads_by_a_syntax_is_never_sql(place: Place, name: str) -> None:
+    _attack(place, PICKY[name], 12, picky=True)
+
+
+@pytest.mark.parametrize("name", ["columns", "comparisons", "documents", "raw_parameters", "bulk", "expressions"])
+def test_every_attack_where_values_enter_most(place: Place, name: str) -> None:
+    for text in ATTACKS:
+        result, _ = place.outcome(partial(_with, CASES[name], text))
+        assert result is None, text
