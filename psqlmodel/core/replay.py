@@ -73,7 +73,7 @@ def _worth_keeping(workspace: Workspace) -> bool:
     nothing beside the commit: some 2 µs an object.
     """
     pending = sum(map(len, (workspace.unit.new, workspace.unit.tracked, workspace.unit.deleted)))
-    return pending > 0 and (workspace.transaction.beginning.isolated or pending <= _FEW)
+    return pending > 0 and (pending <= _FEW or workspace.transaction.beginning.isolated)
 
 
 class Wishes:

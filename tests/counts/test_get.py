@@ -43,16 +43,16 @@ KNOWN = 3  # `get` of the session, `known`, and the object's status: a deleted o
 
 # Session: get, known, the choice of the steps, _run, run; the guard entered (with the caller's place) and left: 8.
 # Steps: get, mapper, key, identity map, are there changes; the row by key, its argument (2), the statement: 9.
-# Transaction: execute, and whether this read needs one: 5; after the answer these three go on: 4.
+# Transaction: execute, and whether this read needs one: 3; after the answer the two that wait go on: 2.
 # Channel and driver: send, execute, its plan, EXECUTE, the rows (2): 6; and the object: its loader, where it is
 # entered, its state, the sweep: 5.
-MISS = 37
-MISS_ASYNC = 38  # coroutines that wait go on, but there is no text to make
+MISS = 33
+MISS_ASYNC = 37  # coroutines that wait go on, but there is no text to make
 
-# What a session is made of: 15. Entering the block, and what is current in this context: 5. Leaving it: what is current
-# (2), the guard (4), the warning if something is lost (3), the end of a transaction that has not begun (8), the
-# objects let go (5); and two when it is forgotten: 26.
-SESSION = 46
+# What a session is made of: 14. Entering the block, and what is current in this context: 4. Leaving it: what is current
+# (2), guard and session (9), is something lost and is something open (5), the objects let go (6); and two when it is
+# forgotten: 24.
+SESSION = 42
 
 
 def test_a_key_that_the_session_has(engine: Engine) -> None:

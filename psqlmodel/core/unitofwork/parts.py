@@ -47,8 +47,10 @@ class Insertion:
     @property
     def shape(self) -> tuple[Any, ...]:
         """What the text depends on."""
+        if not self.parents:
+            return self.mapper, self.keys, self.is_plain
         parents = tuple([(key, part.number, remote) for key, (part, remote) in self.parents.items()])
-        return self.mapper, self.keys, parents, self.is_plain
+        return self.mapper, self.keys, parents
 
     @property
     def is_plain(self) -> bool:
@@ -127,10 +129,11 @@ class Parts:
 
     def add(self, mapper: Mapper, objects: list[Any], waiting: set[int]) -> None:
         """Put new objects of one class into their parts. Raises `Unfit` where the parents of one are in several."""
-        relations = outgoing(mapper)
-        take_all_keys(objects, relations)
+        linked = _linked(mapper, objects)
+        relations = outgoing(mapper) if linked else []
+        take_all_keys(linked, relations)
         for obj in objects:
-            parents = self._parents_of(obj, relations, waiting) if relations else {}
+            parents = self._parents_of(obj, relations, waiting) if linked else {}
             keys = row_keys(obj, mapper)
             if parents:
                 keys = tuple([key for key in keys if key not in parents])
@@ -216,6 +219,12 @@ def _deletion(workspace: Workspace, changes: Changes) -> Parts | None:
     return parts
 
 
+def _linked(mapper: Mapper, objects: list[Any]) -> list[Any]:
+    """Return the objects that hold related ones: only these may need keys of others."""
+    related = mapper.related_keys
+    return [obj for obj in objects if not related.isdisjoint(obj.__dict__)] if related else []
+
+
 def may_be_alone(workspace: Workspace) -> bool:
     """Tell whether one statement would be the whole transaction, so that it needs neither BEGIN nor COMMIT."""
     transaction = workspace.transaction
@@ -239,11 +248,12 @@ def _parts(workspace: Workspace, changes: Changes, order: list[Mapper]) -> Parts
 
 
 def _update(workspace: Workspace, mapper: Mapper, keys: Keys, objects: list[Any], changes: Changes) -> Update:
-    relations = outgoing(mapper)
-    if relations:
-        if any(id(obj.__dict__.get(relation.key)) in changes.waiting for obj in objects for relation in relations):
+    linked = _linked(mapper, objects)
+    if linked:
+        relations = outgoing(mapper)
+        if any(id(obj.__dict__.get(relation.key)) in changes.waiting for obj in linked for relation in relations):
             raise Unfit
-        take_all_keys(objects, relations)
+        take_all_keys(linked, relations)
     columns, back = _kept(workspace, _changed, mapper, keys)
     return Update(mapper, keys, columns, updating.in_key_order(mapper, objects), back)
 
