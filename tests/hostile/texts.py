@@ -20,9 +20,9 @@ PIECES = [
     "%(", "%b", "_", ";", "--", "/*", "*/", "#", "\n", "\r", "\t", "\v", "\f", " ", "E'", "e'\\", "U&'", "U&\"", "x'",
     "::", ":x", "?", "|", "||", "@", "!", "=", "=>", ",", ".", "..", "(", ")", "[", "]", "{", "}", "{}", "[]", "NULL",
     "null", "\\N", "\\.", "true", "0", "1", "-1", "1e999", "a", "B", "é", "ß", "ſ", "İ", "K", "’", "ʼ", "＇", "＂",
-    "﹔", "；", "‐", "е", "٣", "²", "\u202e", "\u2066", "\u200b", "\ufeff", "\u2028", "\x85", "\x01", "\x1b", "\x7f", "\x80",
-    "𝕏", "\U0001f600", "\U0010ffff", "\ufffe", "e\u0301", "SELECT", "DROP TABLE canary", "UNION", "OR 1=1",
-    "current_user", "pg_sleep(9)", "name", "id", "body", "canary", "public", "pg_catalog",
+    "﹔", "；", "‐", "е", "٣", "²", "\u202e", "\u2066", "\u200b", "\ufeff", "\u2028", "\x85", "\x01", "\x1b",
+    "\x7f", "\x80", "𝕏", "\U0001f600", "\U0010ffff", "\ufffe", "e\u0301", "SELECT", "DROP TABLE canary", "UNION",
+    "OR 1=1", "current_user", "pg_sleep(9)", "name", "id", "body", "canary", "public", "pg_catalog",
 ]  # fmt: skip
 
 # Whole attacks: each would end the canary, or say more than it should, if its text became SQL.
