@@ -35,6 +35,7 @@ from psqlmodel.steps import Statement
 from .both import Both, Statements
 
 ROWS = 20_000
+SPLITTING = "pg_relation_size"  # what only the statement says by which a table is split
 TOTAL = ROWS * 100
 
 
@@ -130,12 +131,12 @@ def filled_again(both: Both) -> Iterator[None]:
     each_of(both._sql, FILL)
 
 
-def at_first_part(both: Both, act: Callable[[], Any]) -> Callable[[], None]:
-    """Call `act` when the first part was read; returns a function that ends this."""
+def at_first_part(both: Both, act: Callable[[], Any], of: str = 'FROM "scans"') -> Callable[[], None]:
+    """Call `act` when the first part was read, or the table was split; returns a function to end this."""
     acted: list[Any] = []
 
     def listen(event: Any) -> None:
-        if event.purpose == "query" and not acted:
+        if of in event.text and event.purpose != "raw" and not acted:
             acted.append(event)
             act()
 
@@ -225,7 +226,8 @@ async def test_each_row_once_under_concurrent_transfers(both: Both) -> None:
         writer.join()
 
 
-async def test_the_table_is_not_rewritten_meanwhile(both: Both) -> None:
+@pytest.mark.parametrize("of", [SPLITTING, 'FROM "scans"'])
+async def test_the_table_is_not_rewritten_meanwhile(both: Both, of: str) -> None:
     refused: list[Exception] = []
 
     def rewrite() -> None:
@@ -233,7 +235,7 @@ async def test_the_table_is_not_rewritten_meanwhile(both: Both) -> None:
             both.sql("DO $$ BEGIN LOCK TABLE scans.events IN ACCESS EXCLUSIVE MODE NOWAIT; END $$")
         refused.append(caught.value)
 
-    end = at_first_part(both, rewrite)
+    end = at_first_part(both, rewrite, of)
     async with both.session() as session:
         assert len(await session.parallel_scan(Select(Event), workers=1)) == ROWS
     end()

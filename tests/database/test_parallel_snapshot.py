@@ -155,6 +155,31 @@ async def test_tasks_of_several_connections_agree(both: Both, consistent: bool) 
     assert (left + right == TOTAL) is consistent
 
 
+async def test_workers_that_join_later_see_what_the_first_sees(both: Both) -> None:
+    """A writer commits between the snapshot and the transactions of the others, which meet to be on three
+    connections.
+    """
+    meet: Any = threading.Barrier(3, timeout=10) if both.is_sync else asyncio.Barrier(3)
+
+    def body(session: Any) -> Any:
+        yield meet.wait()
+        pid = yield session.exec_scalar("SELECT pg_backend_pid()")
+        left = yield session.exec(LEFT).scalar()
+        right = yield session.exec(RIGHT).scalar()
+        yield meet.wait()
+        return pid, left, right
+
+    stop = both.engine.on_statement(lambda event: move(both) if "pg_export_snapshot" in event.text else None)
+    try:
+        async with both.session() as session:
+            found = await session.parallel_exec([task(both, body)] * 3, consistent=True)
+    finally:
+        stop()
+    assert len({pid for pid, _, _ in found}) == 3
+    assert [(left, right) for _, left, right in found] == [(TOTAL, 0)] * 3
+    assert both.value("SELECT amount FROM parallel_right") == 10
+
+
 @pytest.mark.parametrize("consistent", [True, False])
 async def test_what_a_task_includes_is_of_the_snapshot(both: Both, consistent: bool) -> None:
     """An order comes between the query and what it includes."""
