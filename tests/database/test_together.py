@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from psqlmodel import AsyncEngine, Engine, Select
+from psqlmodel import AsyncEngine, Column, Engine, PSQLModel, Select
+from psqlmodel import table as mapped
 from psqlmodel.core.unitofwork.parts import MOST_ROWS
 from psqlmodel.errors import (
     CheckViolation,
@@ -25,9 +26,20 @@ from .models import Item, Node, Order, Profile, Tag, User
 from .versioned import Sheet, make_tables
 
 
+@mapped("together_left")
+class Left(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+
+
+@mapped("together_right")
+class Right(PSQLModel):
+    number: Column[int] = Column(name="id", primary_key=True)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def tables(plain_sql: Engine, sync_engine: Engine, async_engine: AsyncEngine) -> None:
     make_tables(plain_sql)
+    plain_sql.create_all([Left, Right])
     for engine in (sync_engine, async_engine):
         engine.catalog.read_committed = True  # which an engine learns with its first connection
 
@@ -66,6 +78,22 @@ async def test_parents_that_are_there_and_parents_that_come(both: Both, statemen
         assert sent(statements) == ["WITH"]
         assert both.column("SELECT user_id FROM orders ORDER BY id") == [o.user_id for o in sorted(orders, key=by_id)]
         assert [order.user_id for order in orders] == [new.id, old.id, old.id, new.id]
+
+
+async def test_results_that_look_alike_belong_to_different_classes(both: Both, statements: Statements) -> None:
+    async with both.session() as session:
+        tag = Tag(name="a")
+        session.add(tag)
+        await session.commit()
+        for name, new in (("b", Left()), ("c", Right()), ("d", Left()), ("e", Right())):
+            tag.name = name
+            session.add(new)
+            statements.clear()
+            await session.commit()
+            assert sent(statements) == ["WITH"]
+            column = "id" if isinstance(new, Left) else "number"
+            assert new.__dict__ == {column: getattr(new, column)}
+            assert await session.get(type(new), getattr(new, column)) is new
 
 
 def by_id(obj: Any) -> int:
@@ -290,7 +318,7 @@ def cut(both: Both, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
         if when == "after":
             send(self, request)
         self.close()
-        raise ConnectionLost("cut")
+        raise ConnectionLost("cut", statement=request.text)
 
     async def execute_async(self: Any, request: Any) -> Any:
         if not (isinstance(request, Statement) and request.text.startswith("INSERT")):
@@ -298,7 +326,7 @@ def cut(both: Both, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
         if when == "after":
             await send(self, request)
         self.terminate()
-        raise ConnectionLost("cut")
+        raise ConnectionLost("cut", statement=request.text)
 
     monkeypatch.setattr(driver.Connection, "execute", execute if both.is_sync else execute_async)
 

@@ -66,7 +66,7 @@ def _write(workspace: Workspace, parts: Parts) -> Steps[None]:
         if losses.stale:
             yield from losses.tell(error)
         raise
-    _receive(workspace, parts, rows, recipe.start)
+    _receive(workspace, parts, rows, recipe)
 
 
 # --- the statement ----------------------------------------------------------------------------------------------------
@@ -298,7 +298,8 @@ def _changed(
 # --- what comes back --------------------------------------------------------------------------------------------------
 
 
-def _receive(workspace: Workspace, parts: Parts, rows: Rows, start: dict[int, int]) -> None:
+def _receive(workspace: Workspace, parts: Parts, rows: Rows, recipe: Recipe) -> None:
+    start = recipe.start
     for part in parts.writings:
         if part.number not in start:
             continue
@@ -310,22 +311,23 @@ def _receive(workspace: Workspace, parts: Parts, rows: Rows, start: dict[int, in
             for obj in part.objects:
                 versioning.remember(obj, str(column.key))
         if part.back:
-            _take(part.objects, part.back, rows, start[part.number] + 1)
+            _take(part.objects, part.back, rows, recipe, start[part.number] + 1)
     for new in parts.insertions:
         mapper, objects = new.mapper, new.objects
-        _take(objects, new.back, rows, start.get(new.number, 0))
+        _take(objects, new.back, rows, recipe, start.get(new.number, 0))
         if new.parents:
             take_all_keys(objects, outgoing(mapper))
         workspace.identity.enter(mapper, objects)
 
 
-def _take(objects: list[Any], columns: list[Column[Any]], rows: Rows, first: int) -> None:
+def _take(objects: list[Any], columns: list[Column[Any]], rows: Rows, recipe: Recipe, first: int) -> None:
     """Put what the server made into the objects; the first value of a row is the ordinal (from 1) of its object."""
-    fields: list[Field] | None = rows.shape.derived.get(("taken", first))
+    # Of the recipe, because the results of other ones may have the same columns, for attributes of other names.
+    fields: list[Field] | None = rows.shape.derived.get((recipe, first))
     if fields is None:
         oids = rows.shape.oids
         fields = [Field(column, oids[n], n) for n, column in enumerate(columns, first)]
-        rows.shape.derived["taken", first] = fields
+        rows.shape.derived[recipe, first] = fields
     for row in rows.data:
         if row[0] > len(objects):
             continue
