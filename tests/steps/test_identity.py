@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -173,3 +174,15 @@ def test_where_a_row_may_come_twice_it_is_one_object(query: Any) -> None:
     one, other, _ = load_authors(session, 1, 1, 2, query=query)
     assert one is other
     assert not waits(session)
+
+
+def test_objects_of_a_closed_session_hold_no_references_to_each_other() -> None:
+    session = workspace()
+    authors = load_authors(session, 1, 2)
+    batch = authors[0]._state
+    reference = weakref.ref(authors[1])
+    session.unit.close()
+    assert batch.members == []
+    assert [author.name for author in authors] == ["author 1", "author 2"]
+    assert weakref.getweakrefcount(authors[0]) == 0
+    assert reference() is authors[1]
