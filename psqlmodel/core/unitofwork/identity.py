@@ -19,7 +19,7 @@ from psqlmodel.model.state import Presumed
 Map: TypeAlias = dict[Any, "weakref.ref[Any]"]
 
 _FIRST_SWEEP = 1024
-_FEW = 64  # objects: to copy their references costs a tenth of the map of them
+_FEW = 64  # objects: to copy their references costs a thirtieth of the map of them
 
 
 class IdentityMap:
