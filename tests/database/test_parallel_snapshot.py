@@ -29,7 +29,7 @@ from psqlmodel import (
 )
 
 from .both import Both, Statements, only_async
-from .models import Order, Tag, User
+from .models import Tag, User
 
 
 @table("parallel_left")
@@ -523,26 +523,6 @@ async def test_cancelling_the_caller_ends_the_tasks_of_a_snapshot(both: Both) ->
             await running
         assert both.engine.pool.status().in_use == 0
         assert await session.exec(LEFT).scalar() == TOTAL
-
-
-@only_async
-async def test_cancelled_at_each_await_nothing_is_left(both: Both) -> None:
-    """The call is cancelled after more and more turns of the event loop, until it gets through."""
-    turns, rows = 0, None
-    while rows is None:
-        async with both.session() as session:
-            running = asyncio.ensure_future(session.parallel_exec([LEFT, RIGHT, Select(Order)], consistent=True))
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            if running.cancel():
-                with pytest.raises(asyncio.CancelledError):
-                    await running
-            else:
-                rows = running.result()
-        assert both.engine.pool.status().in_use == 0
-        turns += 1 + turns // 10  # an await of the network takes many
-    assert turns > 10
-    assert rows[0][0][0] == TOTAL
 
 
 @only_async
