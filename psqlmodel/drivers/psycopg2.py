@@ -240,6 +240,8 @@ class Connection:
 
     def _fail(self, error: Exception, request: Statement | Copy) -> NoReturn:
         text = request.text if isinstance(request, Statement) else f"COPY {request.table} FROM STDIN"
+        if type(error) is psycopg2.DatabaseError and error.pgcode is None:
+            self._raw.close()  # libpq's own words: the connection broke, of which psycopg2 hears only at the next use
         raise our_error(error, text, self.closed) from error
 
 

@@ -53,6 +53,7 @@ class Place:
     """The database behind the proxy, and a way to it beside the proxy."""
 
     def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
         with create_engine(dsn) as engine:
             engine.create_all([Author, Book, Genre])
         self.observer = Observer(dsn)
