@@ -13,7 +13,7 @@ _HASH_LENGTH = 8
 def stable_name(*parts: str) -> str:
     """Return the parts joined by `_`; a name over 63 bytes is cut and ends in a hash of the whole."""
     name = "_".join(part for part in parts if part)
-    encoded = name.encode()
+    encoded = name.encode(errors="surrogatepass")
     if len(encoded) <= MAX_BYTES:
         return name
     head = encoded[: MAX_BYTES - _HASH_LENGTH - 1].decode(errors="ignore")
@@ -24,4 +24,4 @@ def fingerprint(text: str) -> str:
     """Return eight hexadecimal digits that stand for `text`."""
     import hashlib  # with OpenSSL; few names are so long
 
-    return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:_HASH_LENGTH]

@@ -7,6 +7,7 @@ list of the tables beside it.
 from __future__ import annotations
 
 import asyncio
+import re
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from .models import MADE
 from .texts import TIMEOUT
 
 T = TypeVar("T")
+_CURSOR = re.compile(r"psqlmodel_stream_\d+")  # numbered
 
 _CANARY = """
 CREATE TABLE canary (id int PRIMARY KEY, song text);
@@ -79,7 +81,7 @@ class Place:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             result = self.run(whole())
-        return result, [event.text for event in self.both.statements]
+        return result, [_CURSOR.sub("psqlmodel_stream", event.text) for event in self.both.statements]
 
     def check_canary(self) -> None:
         """Raise if anything happened to the canary, or anything was made or dropped that nobody asked for."""

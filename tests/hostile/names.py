@@ -101,6 +101,14 @@ async def names_of_types(session: Any, name: str) -> None:
 
 
 @quoted
+async def collations(session: Any, name: str) -> None:
+    try:
+        _ = await session.exec(Select(Value("x").Collate(name)))
+    except ProgrammingError as error:
+        assert error.sqlstate == "42704"
+
+
+@quoted
 async def schemas_of_functions(session: Any, name: str) -> None:
     if name.startswith("__"):
         return  # what Python looks up by itself

@@ -26,6 +26,7 @@ from psqlmodel import (
     table,
     varchar,
 )
+from psqlmodel.core.engine.replicas import position_of
 
 from .conftest import Place
 from .models import Thing
@@ -147,6 +148,30 @@ def test_pieces_of_sql_hold_one_statement(place: Place) -> None:
         assert len(sent) <= 2
 
     throw()
+
+
+def test_a_foreign_key_to_any_name(place: Place) -> None:
+    @budget(15)
+    @given(names)
+    @example("canary")
+    @example('canary"; DROP TABLE canary; --')
+    def throw(name: str) -> None:
+        with pytest.raises(PSQLModelError):  # MappingError, or the server's: there is no such table or column
+
+            @table("hostile_children")
+            class Child(PSQLModel):
+                id: int = Column(primary_key=True)
+                parent: int | None = Column(foreign_key=f"{name}.{name}")
+
+            place.run(_on_engine(place, "create_all", Child))
+
+    throw()
+
+
+@pytest.mark.parametrize("token", [*ATTACKS[:8], "", "0/0; --", "0/G", "\0", "1/1\n", "٣/٣", "0/0 OR 1=1"])
+def test_a_token_of_a_position_is_one(token: str) -> None:
+    with pytest.raises(ConfigurationError):
+        position_of(token)
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------

@@ -18,7 +18,19 @@ from typing import Any
 
 import pytest
 
-from psqlmodel import Cast, DateTrunc, Func, InvalidValueError, Now, PSQLModelError, Select, Text, Value, types
+from psqlmodel import (
+    Cast,
+    DateTrunc,
+    Func,
+    InvalidValueError,
+    Now,
+    PSQLModelError,
+    Select,
+    Text,
+    UncommittedChangesWarning,
+    Value,
+    types,
+)
 
 from .conftest import Place
 from .models import Note, Thing
@@ -120,6 +132,16 @@ async def a_query_of_the_builder(session: Any) -> None:
 
 
 @failure
+async def a_number_that_the_column_can_not_hold(session: Any) -> None:
+    _ = await session.exec("SELECT 1 FROM hostile_things WHERE id = %s::int AND 'x' = %s", [OTHER, SECRET])
+
+
+@failure
+async def a_comparison_that_the_catalog_refuses(session: Any) -> None:
+    _ = await session.exec(Select(Thing).Where(Thing.id == OTHER**3, Thing.body == SECRET))
+
+
+@failure
 async def a_unit_that_is_none(session: Any) -> None:
     _ = await session.exec(Select(DateTrunc(SECRET, Now())))
 
@@ -183,7 +205,6 @@ async def conditions_of_a_wrong_type(session: Any) -> None:
         lambda: Thing.body.Like(SECRET + "\0"),
         lambda: Thing.body == datetime(2026, 1, 1),
         lambda: Thing.mood == SECRET,
-        lambda: Thing.id == OTHER,
         lambda: Value([SECRET, 1]),
         lambda: Value(object()),
         lambda: Cast(SECRET, types.uuid),
@@ -251,7 +272,7 @@ async def a_failed_transaction_goes_on(session: Any) -> None:
     _ = await session.exec("SELECT 1")
 
 
-# --- gathering ---------------------------------------------------------------------------------------------------------
+# --- gathering --------------------------------------------------------------------------------------------------------
 
 _said: list[str] = []
 
@@ -324,7 +345,7 @@ def test_what_is_lost_is_named_without_values(place: Place, gathered: list[str])
             session.add(Thing(body=SECRET))
             session.add(Note(key=SECRET))
 
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UncommittedChangesWarning) as warned:
         place.run(leave())
     gathered.extend(str(each.message) for each in warned)
     assert gathered

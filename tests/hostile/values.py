@@ -6,6 +6,7 @@ by a syntax of its own (a pattern, a unit, a query). Nothing here is particular 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from psqlmodel import (
     Cast,
     Coalesce,
     Concat,
+    DatabaseError,
     DateTrunc,
     Delete,
     Excluded,
@@ -25,6 +27,10 @@ from psqlmodel import (
     Greatest,
     Insert,
     JsonbBuildObject,
+    JsonbObjectAgg,
+    Lag,
+    Least,
+    Length,
     Lower,
     Merge,
     Now,
@@ -33,9 +39,11 @@ from psqlmodel import (
     Row,
     Select,
     StringAgg,
+    Substring,
     Text,
     Trim,
     Update,
+    Upper,
     Value,
     With,
     types,
@@ -46,6 +54,13 @@ from .models import Mood, Note, Thing
 Work = Callable[[Any, str], Awaitable[None]]
 CASES: dict[str, Work] = {}
 PICKY: dict[str, Work] = {}
+# Types that read a text by a syntax of their own.
+TEXTUAL = [
+    types.json, types.jsonb, types.xml, types.tsquery, types.tsvector, types.inet, types.cidr, types.macaddr,
+    types.uuid, types.interval, types.timestamptz, types.bit, types.varbit, types.pg_lsn, types.money, types.numeric,
+    types.point, types.int4range, types.datemultirange, types.hstore, types.bytea, types.char, types.name,
+    types.text.array(),
+]  # fmt: skip
 KEY_LENGTH = 300  # characters; an index entry is limited to 2,704 bytes
 
 
@@ -222,7 +237,11 @@ async def expressions(session: Any, text: str) -> None:
         JsonbBuildObject(**{text: text})[text].text(),
     ):
         assert await session.exec_scalar(Select(expression).From(Thing)) == text
-    assert await session.exec_scalar(Select(Lower(Trim(text))).From(Thing)) is not None
+    assert await session.exec_scalar(Select(Upper(Lower(Trim(text)))).From(Thing)) is not None
+    assert await session.exec_scalar(Select(Length(Substring(text, 1))).From(Thing)) == len(text)
+    assert await session.exec_scalar(Select(Least(text, text)).From(Thing)) == text
+    assert await session.exec_scalar(Select(Lag(Thing.body, 1, text).Over(order_by=Thing.id))) == text
+    assert await session.exec_scalar(Select(JsonbObjectAgg(text, Thing.body))) == {text: "x"}
 
 
 @case
@@ -260,7 +279,15 @@ async def text_search(session: Any, text: str) -> None:
 
 @picky
 async def casts(session: Any, text: str) -> None:
-    _ = await session.exec_scalar(Select(Value(text).Cast(types.jsonb)))
+    refused = None
+    for query in [Select(Value(text).Cast(type_)) for type_ in TEXTUAL]:
+        try:
+            async with session.begin_nested():
+                _ = await session.exec_scalar(query)
+        except DatabaseError as error:
+            refused = error
+    if refused is not None:
+        raise refused
 
 
 # --- statements and verbs --------------------------------------------------------------------------------------------
@@ -332,8 +359,21 @@ async def queues(session: Any, text: str) -> None:
 
 
 @case
+async def streams(session: Any, text: str) -> None:
+    session.add_all([Thing(body=text) for _ in range(3)])
+    await session.flush()
+    found = session.stream(Select(Thing).Where(Thing.body == text).OrderBy(Thing.id), batch=2)
+    if inspect.isawaitable(found):
+        found = await found
+    if hasattr(found, "__aiter__"):
+        assert [thing.body async for thing in found] == [text] * 3
+    else:
+        assert [thing.body for thing in found] == [text] * 3
+
+
+@case
 async def parallel(session: Any, text: str) -> None:
-    first, second = await session.parallel_exec([Select(Value(text)), "SELECT 'x%s'"])
+    first, second = await session.parallel_exec([Select(Value(text)), "SELECT 'x%s'"], max_workers=1)
     assert (first[0][0], second[0][0]) == (text, "x%s")
 
 
