@@ -177,6 +177,8 @@ def _warn_of_losses(workspace: Workspace) -> None:
             UncommittedChangesWarning,
             stacklevel=_stack_level(),
         )
+    else:
+        workspace.unit.let_go_of_unmodified()
 
 
 def _stack_level() -> int:

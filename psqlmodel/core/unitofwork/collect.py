@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
-from operator import itemgetter
+from operator import is_, itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psqlmodel.errors import InvalidValueError, MissingPrimaryKeyError, ObjectStateError
@@ -39,6 +39,7 @@ class Changes:
         self.unlinked: dict[Link, None] = {}
         self.waiting: set[int] = set()  # ids of new objects whose row is not made yet
         self.texts: Texts = {}  # of values that were written and can be edited in place
+        self.arrays: dict[tuple[Mapper, str], tuple[list[Any], list[Any]]] = {}  # of new objects: them, and a column
         self.late: dict[tuple[Mapper, tuple[str, ...]], list[Any]] = {}  # keys that a circle of rows leaves open
 
     @property
@@ -318,10 +319,30 @@ def validate(changes: Changes, type_of: Callable[[Any], PgType[Any]]) -> None:
     if len(groups) < 2:
         return
     for mapper, keys, objects in groups:
+        held = [obj.__dict__ for obj in objects]
+        new = changes.new.get(mapper) is objects
         for key in keys:
             column = mapper.attributes[key]
-            values = [obj.__dict__.get(key) for obj in objects]
-            _ = dumped_column(mapper, column, type_of(column), values)
+            try:
+                values, complete = list(map(itemgetter(key), held)), new
+            except KeyError:
+                values, complete = [each.get(key) for each in held], False
+            array = dumped_column(mapper, column, type_of(column), values)
+            if complete and not column.primary_key and key not in mapper.links_of_column:  # keys may come meanwhile
+                changes.arrays[mapper, key] = objects, array
+
+
+def array_of(
+    changes: Changes, mapper: Mapper, column: Column[Any], type_: PgType[Any], objects: list[Any]
+) -> list[Any]:
+    """Return one column of new objects as transport values: those of `validate`, where it has seen the same objects.
+
+    To dump the columns of a graph only once is a tenth of its time.
+    """
+    seen, array = changes.arrays.get((mapper, str(column.key)), ((), []))
+    if len(seen) == len(objects) and all(map(is_, seen, objects)):
+        return array
+    return dumped_column(mapper, column, type_, values_of(objects, [column])[0])
 
 
 # --- from objects to columns of wire values -------------------------------------------------------------------------

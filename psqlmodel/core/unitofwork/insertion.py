@@ -13,16 +13,14 @@ from psqlmodel.core.transaction import execute
 from psqlmodel.core.unitofwork import sql, versioning
 from psqlmodel.core.unitofwork.collect import (
     Changes,
-    Texts,
+    array_of,
     by_mapper,
     by_row_keys,
     dumped,
-    dumped_column,
     outgoing,
     row_keys,
     take_all_keys,
     value_of,
-    values_of,
     waits_for,
 )
 from psqlmodel.core.unitofwork.ordering import Group
@@ -55,7 +53,7 @@ def insert(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
             _withhold_late(mapper, same, changes)
             batches += [(mapper, keys, batch) for keys, batch in by_row_keys(mapper, same).items()]
         for mapper, keys, batch in batches:
-            yield from _insert_group(workspace, mapper, keys, batch, changes.texts)
+            yield from _insert_group(workspace, mapper, keys, batch, changes)
         changes.waiting.difference_update(map(id, level))
 
 
@@ -159,19 +157,19 @@ def _withhold_late(mapper: Mapper, objects: list[Any], changes: Changes) -> None
 
 
 def _insert_group(
-    workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], group: list[Any], texts: Texts
+    workspace: Workspace, mapper: Mapper, keys: tuple[str, ...], group: list[Any], changes: Changes
 ) -> Steps[None]:
     """Write the rows that set the same columns; note the texts of their JSON."""
     made = made_by_server(workspace, mapper, keys)
     if made is None and len(group) > 1:
         # The key is made where no expression can be seen (a trigger): only the row itself can tell it.
         for obj in group:
-            yield from _insert_group(workspace, mapper, keys, [obj], texts)
+            yield from _insert_group(workspace, mapper, keys, [obj], changes)
         return
     if len(group) == 1:
         yield from _insert_one(workspace, mapper, keys, group[0])
     else:
-        yield from _insert_many(workspace, mapper, keys, group, made or [], texts)
+        yield from _insert_many(workspace, mapper, keys, group, made or [], changes)
     if mapper.primary_key:
         workspace.identity.enter(mapper, group)
 
@@ -205,7 +203,7 @@ def _insert_many(
     keys: tuple[str, ...],
     group: list[Any],
     made: list[tuple[str, str]],
-    texts: Texts,
+    changes: Changes,
 ) -> Steps[None]:
     type_of = workspace.catalog.type_of
     columns = [mapper.attributes[key] for key in keys]
@@ -214,18 +212,23 @@ def _insert_many(
     unset = [c for c in mapper.columns if c.key not in keys and not c.primary_key and c is not withheld]
     others = unset if mapper.primary_key else []
     matched = mapper.primary_key if others or not workspace.catalog.is_plain(mapper) else ()
+    types = [type_of(column) for column in columns]
     text = sql.insert_many(
         mapper.qualified,
-        sql.named(columns, [type_of(column) for column in columns]),
+        sql.named(columns, types),
         made,
         [quote(column.name) for column in others],
         [quote(column.name) for column in matched],
+        sql.as_array if matched else sql.as_text,
     )
-    pairs = zip(columns, values_of(group, columns), strict=True)
-    arrays: list[Any] = [dumped_column(mapper, column, type_of(column), values) for column, values in pairs]
+    arrays: list[Any] = [
+        array_of(changes, mapper, column, type_, group) for column, type_ in zip(columns, types, strict=True)
+    ]
     for column, array in zip(columns, arrays, strict=True):
         if column.pg_type.lazy:
-            texts.setdefault((mapper, str(column.key)), {}).update(zip(map(id, group), array, strict=True))
+            changes.texts.setdefault((mapper, str(column.key)), {}).update(zip(map(id, group), array, strict=True))
+    if not matched:
+        arrays = list(map(sql.argument_as_text, types, arrays))
     args = arrays or [len(group)]
     rows = yield from send(workspace, mapper, group, Statement(text, args, purpose="flush"))
     back = [*open_keys, *others]

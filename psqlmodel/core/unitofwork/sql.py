@@ -7,13 +7,37 @@ ordinal that each row brings along, never by the order in which rows come back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from psqlmodel.query.quoting import quote
 from psqlmodel.types import PgType
+from psqlmodel.types.arrays import array_literal
 
 TypedColumn = tuple[str, PgType[Any]]  # the quoted name, and what the column really is
+
+
+# Elements whose text is made faster here than asyncpg encodes them one by one: 30 ns instead of 210 for a text, 45 for
+# 130 of a bool, 85 for 130 of a number. (Of floats and moments it is slower.)
+_QUICK_AS_TEXT: Final = frozenset({"text", "int2", "int4", "int8", "bool"})
+
+
+def as_array(type_: PgType[Any]) -> str:
+    """Return the type of the parameter that carries a column: an array."""
+    return f"{type_.transport}[]"
+
+
+def as_text(type_: PgType[Any]) -> str:
+    """Return the type of the parameter that carries a column: the text of an array, where that is quicker.
+
+    The server does not see then how many rows come: right only where nothing is joined with them.
+    """
+    return f"text::{type_.transport}[]" if type_.transport in _QUICK_AS_TEXT else as_array(type_)
+
+
+def argument_as_text(type_: PgType[Any], array: list[Any]) -> Any:
+    """Return the argument for a parameter of `as_text`."""
+    return array_literal(array) if type_.transport in _QUICK_AS_TEXT else array
 
 
 def named(columns: Sequence[Any], types: Sequence[PgType[Any]]) -> list[TypedColumn]:
@@ -37,9 +61,11 @@ def insert_many(
     made: Sequence[tuple[str, str]],
     returning: Sequence[str],
     keys: Sequence[str],
+    carried: Callable[[PgType[Any]], str] = as_array,
 ) -> str:
     """Return the INSERT of many rows.
 
+    `carried` tells the type of the parameter for a column.
     `made` are key columns that the server makes, with the expression that makes them; `returning` the columns whose
     values are wanted, `keys` the primary key. The result has the ordinal (from 1) first, then the columns of `made`,
     then those of `returning`. Without both it has no rows. `$1` is the number of rows where there are no columns.
@@ -47,7 +73,7 @@ def insert_many(
     `made` is wanted and nothing on the server changes it.
     """
     given = [name for name, _ in columns]
-    source = _source(columns)
+    source = _source(columns, carried)
     if not made and not returning:
         return f"INSERT INTO {table} ({', '.join(given)}) SELECT {_values(columns)} FROM {source}"
     made_names = [name for name, _ in made]
@@ -151,15 +177,15 @@ def missing_rows(table: str, keys: Sequence[TypedColumn]) -> str:
     return f"SELECT d.ord FROM {unnest(keys)} WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {keys_equal(keys, 1)})"
 
 
-def unnest(columns: Sequence[TypedColumn], first: int = 1) -> str:
+def unnest(columns: Sequence[TypedColumn], first: int = 1, carried: Callable[[PgType[Any]], str] = as_array) -> str:
     """Return the rows `d` of columns c1, c2, … and `ord` (from 1): an array per column, from parameter `first`."""
-    arrays = ", ".join(f"${n}::{type_.transport}[]" for n, (_, type_) in enumerate(columns, first))
+    arrays = ", ".join(f"${n}::{carried(type_)}" for n, (_, type_) in enumerate(columns, first))
     fields = ", ".join(f"c{n}" for n in range(1, len(columns) + 1))
     return f"unnest({arrays}) WITH ORDINALITY AS d({fields}, ord)"
 
 
-def _source(columns: Sequence[TypedColumn]) -> str:
-    return unnest(columns) if columns else "generate_series(1, $1::int8) AS d(ord)"
+def _source(columns: Sequence[TypedColumn], carried: Callable[[PgType[Any]], str]) -> str:
+    return unnest(columns, 1, carried) if columns else "generate_series(1, $1::int8) AS d(ord)"
 
 
 def _values(columns: Sequence[TypedColumn]) -> str:

@@ -234,6 +234,18 @@ class UnitOfWork:
         self._revert_all()
         self.undo.restore_newest(self)
 
+    def let_go_of_unmodified(self) -> None:
+        """Detach the objects that have only handed out values; `pending` has told that none of these changed.
+
+        They keep what they handed out, to be compared when they come back: to take it away, as a rollback does, is a
+        twentieth of the time of a new object with JSON.
+        """
+        for obj in list(self.tracked.values()):
+            state = obj._state
+            if state.original.keys() <= state.mapper.mutable:
+                state.unit, state.status = None, DETACHED
+                del self.tracked[id(obj)]
+
     def _revert_all(self) -> None:
         """Undo what was not flushed."""
         self.orphaned.clear()
