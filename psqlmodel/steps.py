@@ -97,6 +97,43 @@ class Copy:
         self.prelude = prelude
         self.purpose = purpose
 
+    @property
+    def text(self) -> str:
+        """The statement."""
+        return f"COPY {self.table} ({', '.join(self.columns)}) FROM STDIN"
+
+
+class CopyIn(Copy):
+    """The rows of an open file, by COPY … FROM STDIN: `file.read(size)` gives bytes; `format` is "csv" or "binary"."""
+
+    __slots__ = ("file", "format")
+
+    def __init__(self, table: str, columns: Sequence[str], file: Any, format: str) -> None:
+        super().__init__(table, columns, (), ())
+        self.file = file
+        self.format = format
+
+
+class CopyOut(Copy):
+    """The rows of a query into an open file, by COPY (query) TO STDOUT: `file.write` takes bytes.
+
+    `query` and `args` are as in `Statement`; `format` is "csv", with the names of the columns first, or "binary".
+    """
+
+    __slots__ = ("args", "file", "format", "query")
+
+    def __init__(self, query: str, args: Sequence[Any], file: Any, format: str) -> None:
+        super().__init__("", (), (), ())
+        self.query = query
+        self.args = args
+        self.file = file
+        self.format = format
+
+    @property
+    def text(self) -> str:
+        """The statement, without the values of its arguments."""
+        return f"COPY ({self.query}) TO STDOUT"
+
 
 class Release:
     """Give the connection back to its pool; with `discard` it is closed, because its state is in doubt."""

@@ -6,10 +6,10 @@ which asks what is known before it makes steps); a test compares the names and p
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from inspect import isawaitable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, TypeVar, overload
 
 from psqlmodel.core import bulk, lifecycle, locking, retry
 from psqlmodel.core.context import SessionManager
@@ -30,6 +30,7 @@ from psqlmodel.query.statement import Query
 from psqlmodel.steps import Notify, Steps, run_async
 
 if TYPE_CHECKING:
+    from psqlmodel.core.bulk import Counted
     from psqlmodel.core.loading.streaming import AsyncStream
 
 __all__ = ["AsyncEngine", "AsyncSession"]
@@ -213,17 +214,93 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
 
     async def bulk_insert(
         self,
-        models: Iterable[Any],
+        models: Iterable[Any] | AsyncIterable[Any],
         *,
         model: type | None = None,
+        columns: Any = None,
         returning: bool = True,
-    ) -> int:
-        """Insert many objects past the identity map; see `Session.bulk_insert`."""
-        return await self._run(bulk.bulk_insert(self._workspace, models, model=model, returning=returning))
+        on_conflict: Literal["ignore", "update"] | None = None,
+        on: Any = None,
+        progress: Callable[[int], Any] | None = None,
+    ) -> Counted:
+        """Insert many objects past the identity map, of an asynchronous iterator, too; see `Session.bulk_insert`.
 
-    async def bulk_update(self, models: Iterable[Any], *, model: type | None = None) -> int:
+        `progress` may be a coroutine function.
+        """
+        return await self._run(
+            bulk.bulk_insert(
+                self._workspace,
+                models,
+                model=model,
+                columns=columns,
+                returning=returning,
+                on_conflict=on_conflict,
+                on=on,
+                progress=progress,
+            )
+        )
+
+    async def bulk_upsert(
+        self,
+        models: Iterable[Any] | AsyncIterable[Any],
+        *,
+        on: Any = None,
+        update: Any = None,
+        model: type | None = None,
+        columns: Any = None,
+        returning: bool = True,
+        progress: Callable[[int], Any] | None = None,
+    ) -> Counted:
+        """Insert or update many rows past the identity map; see `Session.bulk_upsert`."""
+        return await self._run(
+            bulk.bulk_upsert(
+                self._workspace,
+                models,
+                on=on,
+                update=update,
+                model=model,
+                columns=columns,
+                returning=returning,
+                progress=progress,
+            )
+        )
+
+    async def bulk_update(
+        self,
+        models: Iterable[Any] | AsyncIterable[Any],
+        *,
+        model: type | None = None,
+        columns: Any = None,
+        progress: Callable[[int], Any] | None = None,
+    ) -> int:
         """Update many rows past the identity map; see `Session.bulk_update`."""
-        return await self._run(bulk.bulk_update(self._workspace, models, model=model))
+        return await self._run(
+            bulk.bulk_update(self._workspace, models, model=model, columns=columns, progress=progress)
+        )
+
+    async def bulk_delete(
+        self,
+        models: Iterable[Any] | AsyncIterable[Any],
+        *,
+        model: type | None = None,
+        progress: Callable[[int], Any] | None = None,
+    ) -> int:
+        """Delete the rows of many objects or keys; see `Session.bulk_delete`."""
+        return await self._run(bulk.bulk_delete(self._workspace, models, model=model, progress=progress))
+
+    async def copy_to(self, query: Any, file: Any, *, format: Literal["csv", "binary"] = "csv") -> int:
+        """Write what a query returns to a file; see `Session.copy_to`."""
+        from psqlmodel.core.bulk import copying  # only who copies files pays for it
+
+        return await self._run(copying.copy_to(self._workspace, query, file, format=format))
+
+    async def copy_from(
+        self, model: type, file: Any, *, format: Literal["csv", "binary"] = "csv", columns: Any = None
+    ) -> int:
+        """Insert the rows of a file; see `Session.copy_from`."""
+        from psqlmodel.core.bulk import copying  # only who copies files pays for it
+
+        return await self._run(copying.copy_from(self._workspace, model, file, format=format, columns=columns))
 
     @overload
     async def parallel_exec(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, overload
 
 from psqlmodel.core import bulk, lifecycle, locking, retry
 from psqlmodel.core.context import SessionManager
@@ -30,6 +30,7 @@ from psqlmodel.query.statement import Query
 from psqlmodel.steps import Notify, Steps, run
 
 if TYPE_CHECKING:
+    from psqlmodel.core.bulk import Counted
     from psqlmodel.core.loading.streaming import Stream
 
 __all__ = ["Engine", "Session", "create_async_engine", "create_engine"]
@@ -283,19 +284,123 @@ class Session(Verbs, SessionBase[Engine]):
 
     # --- bulk and parallel work -------------------------------------------------------------------------------------
 
-    def bulk_insert(self, models: Iterable[Any], *, model: type | None = None, returning: bool = True) -> int:
-        """Insert many objects, or dictionaries of `model`, past the identity map; returns their number.
+    def bulk_insert(
+        self,
+        models: Iterable[Any],
+        *,
+        model: type | None = None,
+        columns: Any = None,
+        returning: bool = True,
+        on_conflict: Literal["ignore", "update"] | None = None,
+        on: Any = None,
+        progress: Callable[[int], Any] | None = None,
+    ) -> Counted:
+        """Insert many objects, or dictionaries of `model`, or tuples of its `columns`, past the identity map.
 
-        Generated keys are on the objects afterwards unless `returning` is False.
+        Generated keys are on the objects and in the dictionaries afterwards unless `returning` is False. `on_conflict`
+        says what becomes of rows that agree with one in the table in the columns `on` (default: the primary key, else
+        the one unique key): "ignore" leaves them out, "update" writes them. `progress` is called after each chunk with
+        the number of models taken so far. Returns the number of rows written, with `.inserted` and `.updated`. Errors
+        name the position of the row, and nothing of the call stays.
+
+            session.bulk_insert(rows, model=Reading, columns=[Reading.sensor, Reading.value])
         """
-        return self._run(bulk.bulk_insert(self._workspace, models, model=model, returning=returning))
+        return self._run(
+            bulk.bulk_insert(
+                self._workspace,
+                models,
+                model=model,
+                columns=columns,
+                returning=returning,
+                on_conflict=on_conflict,
+                on=on,
+                progress=progress,
+            )
+        )
 
-    def bulk_update(self, models: Iterable[Any], *, model: type | None = None) -> int:
+    def bulk_upsert(
+        self,
+        models: Iterable[Any],
+        *,
+        on: Any = None,
+        update: Any = None,
+        model: type | None = None,
+        columns: Any = None,
+        returning: bool = True,
+        progress: Callable[[int], Any] | None = None,
+    ) -> Counted:
+        """Insert many rows, or update those that agree with them in the columns `on`, past the identity map.
+
+        `on` has a unique constraint (default: the primary key, else the one unique key); `update` are the columns that
+        are written where the row is there (default: all that are set). The rest is as with `bulk_insert`; two rows with
+        one key within a chunk raise `InvalidValueError`.
+
+            session.bulk_upsert(products, on=Product.sku)
+        """
+        return self._run(
+            bulk.bulk_upsert(
+                self._workspace,
+                models,
+                on=on,
+                update=update,
+                model=model,
+                columns=columns,
+                returning=returning,
+                progress=progress,
+            )
+        )
+
+    def bulk_update(
+        self,
+        models: Iterable[Any],
+        *,
+        model: type | None = None,
+        columns: Any = None,
+        progress: Callable[[int], Any] | None = None,
+    ) -> int:
         """Update many rows by primary key, past the identity map; returns their number.
 
+        Takes what `bulk_insert` takes; all set columns are written. What the session has of these rows is read again.
         Raises `StaleObjectError` where a key matches no row.
         """
-        return self._run(bulk.bulk_update(self._workspace, models, model=model))
+        return self._run(bulk.bulk_update(self._workspace, models, model=model, columns=columns, progress=progress))
+
+    def bulk_delete(
+        self, models: Iterable[Any], *, model: type | None = None, progress: Callable[[int], Any] | None = None
+    ) -> int:
+        """Delete the rows of many objects, or of primary keys of `model`; returns how many there were.
+
+        Loaded objects follow, those that ON DELETE takes along, too. A key without a row is no error.
+
+            session.bulk_delete([1, 2, 3], model=User)
+        """
+        return self._run(bulk.bulk_delete(self._workspace, models, model=model, progress=progress))
+
+    def copy_to(self, query: Any, file: Any, *, format: Literal["csv", "binary"] = "csv") -> int:
+        """Write what a query returns to a file, by COPY; returns the number of rows. Memory stays small.
+
+        `query` is a Select, SQL text or a model class; `file` a path or an open file. CSV begins with the names of the
+        columns. Pending changes to the tables of the query are flushed first.
+
+            session.copy_to(Select(User).Where(User.active), "users.csv")
+        """
+        from psqlmodel.core.bulk import copying  # only who copies files pays for it
+
+        return self._run(copying.copy_to(self._workspace, query, file, format=format))
+
+    def copy_from(
+        self, model: type, file: Any, *, format: Literal["csv", "binary"] = "csv", columns: Any = None
+    ) -> int:
+        """Insert the rows of a file into the table of a model, by COPY; returns their number. Memory stays small.
+
+        `file` is a path or an open file. The first line of a CSV file names its columns; a binary file has `columns`
+        (default: all that the database does not compute). What the file lacks the database makes. Errors name the row.
+
+            session.copy_from(User, "users.csv")
+        """
+        from psqlmodel.core.bulk import copying  # only who copies files pays for it
+
+        return self._run(copying.copy_from(self._workspace, model, file, format=format, columns=columns))
 
     @overload
     def parallel_exec(

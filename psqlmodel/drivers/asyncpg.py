@@ -10,6 +10,7 @@ about transactions or retries a statement inside one.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 from collections import OrderedDict
@@ -25,15 +26,17 @@ from asyncpg import exceptions
 
 from psqlmodel.drivers import wire
 from psqlmodel.drivers.failure import make_error
+from psqlmodel.drivers.files import literal_text
 from psqlmodel.drivers.inherited import Inherited
 from psqlmodel.drivers.pooled import refuse
 from psqlmodel.errors import DatabaseError, DataError, ProgrammingError, PSQLModelError
 from psqlmodel.gcpause import WORTH_A_PAUSE, relaxed
 from psqlmodel.query.lexing import first_word, is_script, tokens
-from psqlmodel.steps import NO_COLUMNS, Copy, Rows, Shape, Statement
+from psqlmodel.steps import NO_COLUMNS, Copy, CopyIn, CopyOut, Rows, Shape, Statement
 from psqlmodel.types import parse_array
 from psqlmodel.types.quoting import check_statement
 
+COPY_CHUNK = 1 << 16  # bytes
 PREPARED_STATEMENTS = 256  # of each connection; each costs the server some 10 to 50 kB
 
 # Commands that give no rows go as a simple query: one trip instead of two.
@@ -141,6 +144,8 @@ class Connection:
         Raises a `DatabaseError` of the class that its SQLSTATE names; a cancellation passes through, and the
         connection must then be discarded.
         """
+        if isinstance(request, CopyIn | CopyOut):
+            return await self._copy_file(request)
         try:
             if request.prelude:
                 await self._raw.execute(request.prelude)
@@ -262,6 +267,41 @@ class Connection:
         status = await self._raw.copy_to_table(table, source=_chunks(request), columns=columns, schema_name=schema)
         return Rows((), NO_COLUMNS, _count(status))
 
+    async def _copy_file(self, request: CopyIn | CopyOut) -> Rows:
+        """Read or write a file. What goes wrong with it is raised as it is, with the connection in doubt."""
+        file = request.file
+        try:
+            if request.prelude:
+                await self._raw.execute(request.prelude)
+            status = await (self._write_file(request) if isinstance(request, CopyOut) else self._read_file(request))
+        except (exceptions.PostgresError, exceptions.InterfaceError, exceptions.InternalClientError, OSError) as error:
+            if file.error is not None:
+                raise file.error from None
+            self._fail(error, request)
+        return Rows((), NO_COLUMNS, _count(status))
+
+    async def _write_file(self, request: CopyOut) -> str:
+        async def write(data: bytes) -> None:
+            await asyncio.to_thread(request.file.write, data)
+
+        header = True if request.format == "csv" else None
+        status = await self._raw.copy_from_query(
+            f"{literal_text(request)}\n", output=write, format=request.format, header=header
+        )
+        return str(status)
+
+    async def _read_file(self, request: CopyIn) -> str:
+        async def pieces() -> AsyncIterator[bytes]:
+            while piece := await asyncio.to_thread(request.file.read, COPY_CHUNK):
+                yield piece
+
+        schema, table = _path(request.table)
+        columns = [_bare(name) for name in request.columns]
+        status = await self._raw.copy_to_table(
+            table, source=pieces(), columns=columns, schema_name=schema, format=request.format
+        )
+        return str(status)
+
     async def _takes_binary(self, request: Copy) -> bool:
         """Tell whether all columns are what their values are, and binary is faster than text: a float takes a fifth.
 
@@ -280,7 +320,7 @@ class Connection:
     # --- errors
 
     def _fail(self, error: Exception, request: Statement | Copy) -> NoReturn:
-        text = request.text if isinstance(request, Statement) else f"COPY {request.table} FROM STDIN"
+        text = request.text if isinstance(request, Statement | CopyOut) else f"COPY {request.table} FROM STDIN"
         if isinstance(error, OSError) and not self.closed:
             self.terminate()  # a time-out leaves it in doubt, and asyncpg does not always notice
         raise our_error(error, text, self.closed) from error
@@ -556,6 +596,8 @@ async def _open(dsn: dict[str, str], settings: dict[str, str] | None, connect_ti
             server_settings=settings,
         )
     except (exceptions.PostgresError, exceptions.InterfaceError, OSError, ValueError) as error:
+        raise connect_error(error) from error
+    except exceptions.InternalClientError as error:  # no host is what target_session_attrs asks for
         raise connect_error(error) from error
     _keep_alive(raw)
     declare_text(raw, _TEXT_TYPES)

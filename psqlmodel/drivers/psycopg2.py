@@ -29,11 +29,12 @@ from psycopg2 import extensions
 
 from psqlmodel.drivers import wire
 from psqlmodel.drivers.failure import make_error
+from psqlmodel.drivers.files import literal_text
 from psqlmodel.drivers.inherited import Inherited
 from psqlmodel.drivers.pooled import refuse
 from psqlmodel.errors import DatabaseError, DataError, ProgrammingError, PSQLModelError
 from psqlmodel.query.lexing import first_word, tokens
-from psqlmodel.steps import NO_COLUMNS, Copy, Rows, Shape, Statement
+from psqlmodel.steps import NO_COLUMNS, Copy, CopyIn, CopyOut, Rows, Shape, Statement
 from psqlmodel.types import parse_array
 from psqlmodel.types.quoting import check_statement
 
@@ -95,6 +96,8 @@ class Connection:
 
         Raises a `DatabaseError` of the class that its SQLSTATE names.
         """
+        if isinstance(request, CopyIn | CopyOut):
+            return self._copy_file(request)
         try:
             if isinstance(request, Copy):
                 return self._copy(request)
@@ -236,10 +239,23 @@ class Connection:
             raise
         return Rows((), NO_COLUMNS, max(cursor.rowcount, 0))
 
+    def _copy_file(self, request: CopyIn | CopyOut) -> Rows:
+        """Read or write a file. What goes wrong with it is raised as it is, with the connection in doubt."""
+        cursor, file = self._cursor, request.file
+        try:
+            if request.prelude:
+                cursor.execute(request.prelude)
+            cursor.copy_expert(_copy_command(request), file, COPY_CHUNK)
+        except psycopg2.Error as error:
+            if file.error is not None:
+                raise file.error from error
+            self._fail(error, request)
+        return Rows((), NO_COLUMNS, max(cursor.rowcount, 0))
+
     # --- errors
 
     def _fail(self, error: Exception, request: Statement | Copy) -> NoReturn:
-        text = request.text if isinstance(request, Statement) else f"COPY {request.table} FROM STDIN"
+        text = request.text if isinstance(request, Statement | CopyOut) else f"COPY {request.table} FROM STDIN"
         if type(error) is psycopg2.DatabaseError and error.pgcode is None:
             self._raw.close()  # libpq's own words: the connection broke, of which psycopg2 hears only at the next use
         raise our_error(error, text, self.closed) from error
@@ -259,6 +275,13 @@ class PooledConnection(Connection):
         if isinstance(request, Statement):
             refuse(request.text)
         return super().execute(request)
+
+
+def _copy_command(request: CopyIn | CopyOut) -> str:
+    if isinstance(request, CopyOut):
+        options = "csv, HEADER" if request.format == "csv" else request.format
+        return f"COPY ({literal_text(request)}\n) TO STDOUT WITH (FORMAT {options})"
+    return f"{request.text} WITH (FORMAT {request.format})"
 
 
 class _Source:

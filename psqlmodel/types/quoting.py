@@ -1,8 +1,8 @@
 """Quoting: the one place where names and constants become SQL text.
 
 `quote` is used for every identifier of the project. `quote_literal` is for statements that take no parameters
-(comments, enum labels and defaults in DDL, identifiers of prepared transactions) and for nothing else: values of
-queries never enter SQL text.
+(comments, enum labels and defaults in DDL, identifiers of prepared transactions, the query of a COPY into a file) and
+for nothing else: values of other queries never enter SQL text.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from psqlmodel import (
     StaleObjectError,
     UniqueViolation,
 )
-from psqlmodel.core import bulk
+from psqlmodel.core.bulk import inserting
 
 from .both import Both, Statements
 from .models import Account, Group, Item, LedgerRow, Mood, Order, Parted, Person, Tag, Ticket, User
@@ -175,7 +175,7 @@ async def test_a_key_that_only_a_trigger_makes(both: Both) -> None:
 
 
 async def test_an_iterator_is_read_in_chunks(both: Both, statements: Statements, monkeypatch: Any) -> None:
-    monkeypatch.setattr(bulk, "CHUNK", 10)
+    monkeypatch.setattr(inserting, "CHUNK", 10)
     made = 0
 
     def tags() -> Iterator[Tag]:
@@ -192,7 +192,7 @@ async def test_an_iterator_is_read_in_chunks(both: Both, statements: Statements,
 
 
 async def test_memory_does_not_grow_with_the_number_of_rows(both: Both, monkeypatch: Any) -> None:
-    monkeypatch.setattr(bulk, "CHUNK", 1000)
+    monkeypatch.setattr(inserting, "CHUNK", 1000)
     async with both.session() as session:
         await session.bulk_insert([User(id=1, name="a")])
         tracemalloc.start()
@@ -351,7 +351,7 @@ async def test_an_error_of_the_server_names_the_row(both: Both) -> None:
 
 
 async def test_an_error_rolls_earlier_chunks_back(both: Both, monkeypatch: Any) -> None:
-    monkeypatch.setattr(bulk, "CHUNK", 2)
+    monkeypatch.setattr(inserting, "CHUNK", 2)
     async with both.session() as session:
         with pytest.raises(InvalidValueError, match=r"models\[4\]"):
             await session.bulk_insert([Tag(name=name) for name in ("a", "b", "c", "d", 5)])

@@ -255,6 +255,5 @@ def event_of(request: Statement | Copy, rows: Rows, begun: float, error: BaseExc
     seconds = time.perf_counter() - begun
     count = len(rows.data) or rows.count
     if isinstance(request, Copy):
-        text = f"COPY {request.table} ({', '.join(request.columns)}) FROM STDIN"
-        return StatementEvent(text, 0, rows.count, seconds, request.purpose, error)
+        return StatementEvent(request.text, 0, rows.count, seconds, request.purpose, error)
     return StatementEvent(request.text, len(request.args), count, seconds, request.purpose, error)
