@@ -21,6 +21,7 @@ from psqlmodel import (
 from psqlmodel.core.engine.dsn import find_target, parse_dsn
 from psqlmodel.embedded import Server
 
+from .by_hand import try_one
 from .conftest import Place
 from .texts import ATTACKS, budget, is_storable, storable, texts
 
@@ -218,3 +219,9 @@ def test_a_name_of_an_embedded_database(server: Server, text: str) -> None:
         return
     with pytest.raises(PSQLModelError):
         server.create_database(text)
+
+
+@budget(300)
+@given(texts)
+def test_what_is_fuzzed_by_hand_holds_here_too(text: str) -> None:
+    try_one(text)

@@ -31,6 +31,7 @@ from psqlmodel import (
     Value,
     types,
 )
+from psqlmodel.drivers.failure import make_error
 
 from .conftest import Place
 from .models import Note, Thing
@@ -356,11 +357,34 @@ def test_settings_of_an_engine_are_not_shown(hostile_dsn: str) -> None:
     from psqlmodel import create_async_engine, create_engine
 
     for make in (create_engine, create_async_engine):
-        engine: Any = make(hostile_dsn + f"&password={SECRET}", settings={"hostile.secret": SECRET})
+        dsn = hostile_dsn + f"&password={SECRET}"
+        engine: Any = make(dsn, settings={"hostile.secret": SECRET}, replicas=[dsn, dsn])
         for each in (engine, engine.options, engine.options.target, engine.pool, vars(engine), vars(engine.pool)):
             assert SECRET not in repr(each)
             assert SECRET not in str(each)
         assert "hostile.secret" in repr(engine.options)
+
+
+@pytest.mark.parametrize(
+    ("message", "sqlstate"),
+    [
+        ('invalid input syntax for type integer: "hunter2-s3cr3t"', "22P02"),
+        ("ungültige Eingabesyntax für Typ integer: »hunter2-s3cr3t«", "22P02"),
+        ("syntaxe en entrée invalide pour le type integer : « hunter2-s3cr3t »", "22P02"),
+        ("la sintaxis no es válida para el tipo integer: «hunter2-s3cr3t»", "22P02"),
+        ("型integerの入力構文が不正です: 「hunter2-s3cr3t」", "22P02"),
+        ('syntax error in tsquery: "hunter2-s3cr3t "', "42601"),
+        ("syntax error at or near \"'hunter2-s3cr3t'\"", "42601"),
+    ],
+)
+def test_a_server_of_any_language_does_not_make_us_say_it(message: str, sqlstate: str) -> None:
+    error = make_error(message, sqlstate=sqlstate, statement="SELECT $1")
+    assert SECRET not in str(error)
+
+
+def test_what_stands_in_the_statement_is_said() -> None:
+    error = make_error('syntax error at or near "FRMO"', sqlstate="42601", statement="SELECT 1 FRMO x")
+    assert "FRMO" in str(error)
 
 
 def test_a_query_shows_its_text_and_no_value(place: Place) -> None:

@@ -39,7 +39,11 @@ def _models_in(module: ModuleType) -> list[type]:
 
 def _modules(path: str) -> Iterator[ModuleType]:
     place = Path(check_text("models_path", path))
-    if place.is_dir():
+    try:
+        is_folder, _ = place.is_dir(), place.is_file()
+    except OSError as error:  # a name that is too long, or a folder that is closed to us
+        raise ConfigurationError(f"models_path {path!r} can't be looked at: {error.strerror}") from error
+    if is_folder:
         for file in sorted(place.glob("*.py")):
             yield _import_file(file)
     elif place.suffix == ".py":
