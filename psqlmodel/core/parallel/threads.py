@@ -155,9 +155,9 @@ class _Apart:
 class _Worker:
     """Where tasks run in one snapshot: a connection with a transaction that outlives them."""
 
-    def __init__(self, session: Session, identifier: str | None) -> None:
+    def __init__(self, session: Session, source: Any, identifier: str | None) -> None:
         self._session = session
-        self._channel = SessionChannel(session._channel.here)
+        self._channel = SessionChannel(source)
         self._identifier = identifier
 
     def begin(self) -> None:
@@ -167,7 +167,7 @@ class _Worker:
 
     def others(self, count: int) -> list[_Worker]:
         """Return the workers that join this one, so that they are `count` together."""
-        return [_Worker(self._session, self._identifier) for _ in range(count - 1)]
+        return [_Worker(self._session, self._channel.here, self._identifier) for _ in range(count - 1)]
 
     def joins(self) -> bool:
         """Begin in the snapshot of the first worker, if there is a connection for it now, and tell whether there was.
@@ -204,7 +204,10 @@ def _first_worker(session: Session, verb: str) -> Iterator[_Worker]:
     snapshot.refuse_writes(workspace, verb)
     session._run(snapshot.rest(workspace))
     _ = worker_count(session, 1, None)
-    worker = _Worker(session, session._run(snapshot.own(workspace)))
+    identifier = session._run(snapshot.own(workspace))
+    # A snapshot is of one server: that of the session where it is its own, else a replica, as for other reads.
+    source = session.engine.reader(None) if identifier is None else session._channel.here
+    worker = _Worker(session, source, identifier)
     try:
         worker.begin()
         yield worker
