@@ -104,7 +104,7 @@ def _collect_changed(changes: Changes, objects: Iterable[Any]) -> None:
         groups = plain.get(cls)
         if groups is None:
             groups = plain[cls] = dict.fromkeys(_plain_keys(cls.__mapper__))
-        key = next(iter(original)) if len(original) == 1 else None
+        key = next(iter(original)) if len(original) == 1 else ""
         if key not in groups or key not in obj.__dict__:
             changed = changed_columns(obj)
             if changed:

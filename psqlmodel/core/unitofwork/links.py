@@ -149,7 +149,7 @@ def _that_may_be_listed(relation: RelationInfo, objects: Sequence[Any]) -> Seque
     local = relation.local_keys
     if not relation.outgoing or (owners and (len(local) > 1 or not relation.to_primary_key)):
         return objects
-    key, slot, own = relation.key, relation.slot, local[0]
+    key, slot, own = relation.key, relation.slot, next(iter(local))
     held = [(obj, obj.__dict__) for obj in objects]
     return [obj for obj, values in held if values.get(own) in owners or key in values or slot in values]
 
