@@ -101,9 +101,9 @@ def _collect_changed(changes: Changes, objects: Iterable[Any]) -> None:
     plain: dict[type, dict[str, list[Any] | None]] = {}
     for obj in objects:
         original, cls = obj._state.original, type(obj)
-        groups = plain.get(cls)
+        groups: dict[str, list[Any] | None] | None = plain.get(cls)
         if groups is None:
-            groups = plain[cls] = dict.fromkeys(_plain_keys(cls.__mapper__))
+            plain[cls] = groups = dict.fromkeys(_plain_keys(cls.__mapper__))
         key = next(iter(original)) if len(original) == 1 else ""
         if key not in groups or key not in obj.__dict__:
             changed = changed_columns(obj)
