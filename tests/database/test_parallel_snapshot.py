@@ -201,8 +201,9 @@ async def test_what_a_task_includes_is_of_the_snapshot(both: Both, consistent: b
     assert [order.total for order in user.orders] == ([10] if consistent else [10, 20])
 
 
-async def test_the_tasks_of_an_isolated_session_see_what_it_sees(both: Both) -> None:
-    async with both.session(isolation="REPEATABLE READ") as session:
+@pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])
+async def test_the_tasks_of_an_isolated_session_see_what_it_sees(both: Both, isolation: str) -> None:
+    async with both.session(isolation=isolation) as session:
         assert await session.exec(LEFT).scalar() == TOTAL
         move(both)
         (left,), (right,) = await session.parallel_exec([LEFT, RIGHT], consistent=True)
