@@ -52,10 +52,8 @@ class Node:
 
     def copy_of(self, primary: Node) -> Node:
         """Become a standby of a primary that runs."""
-        self._call(
-            "pg_basebackup", "-D", self.data, "-h", primary.folder, "-p", str(PORT), "-U", "postgres", "-c", "fast", "-R",
-            "--no-sync",
-        )  # fmt: skip
+        source = ["-h", primary.folder, "-p", str(PORT), "-U", "postgres"]
+        self._call("pg_basebackup", "-D", self.data, *source, "-c", "fast", "-R", "--no-sync")
         return self
 
     def start(self) -> Node:
@@ -114,7 +112,8 @@ class Node:
         self.sql("SELECT pg_wal_replay_resume()")
 
     def catch_up(self, primary: Node) -> None:
-        position = primary.sql("SELECT pg_current_wal_insert_lsn()::text")
+        # Something new in the log: it may have moved on to a new file, in which there is nothing to replay yet.
+        position = primary.sql("SELECT pg_logical_emit_message(true, 'test', '')::text")
         self.until(f"pg_last_wal_replay_lsn() >= '{position}'")
 
     def promote(self) -> None:

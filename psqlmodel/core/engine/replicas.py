@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 _TOKEN: Final = re.compile(r"([0-9A-F]{1,8})/([0-9A-F]{1,8})")
 _END: Final = (1 << 64) - 1  # no replica comes so far: the position of a commit is not known
-_FIRST_PAUSE: Final = 0.002  # seconds; each is twice the last
+_FIRST_PAUSE: Final = 0.002  # seconds; each is twice the last,
+_LONGEST_PAUSE: Final = 0.05  # up to this
 # A promoted replica replays no more: it writes.
 _REPLAYED: Final = (
     "SELECT (CASE WHEN pg_is_in_recovery() THEN coalesce(pg_last_wal_replay_lsn(), '0/0') "
@@ -92,7 +93,7 @@ class Replica:
             left = until - monotonic()
             if left <= 0:
                 break
-            pause = min(max(2 * pause, _FIRST_PAUSE), left)
+            pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE, left)
         return self._replayed >= position
 
 
