@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -34,6 +35,11 @@ class AsyncEngine(EngineBase):
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
+        self._watched: Callable[[Any], Any] | None = None
+        if options.answer_timeout is not None:
+            from psqlmodel.drivers.watch import AsyncWatched  # few programs watch
+
+            self._watched = partial(AsyncWatched, patience=options.answer_timeout)
         self.pool: AsyncPool[Any] = AsyncPool(self._open, **self._pool_options())
         self._find_replicas(lambda target: AsyncPool(lambda: self._open(target), **self._pool_options()))
         self._started = not self._asks_for_work
@@ -153,6 +159,8 @@ class AsyncEngine(EngineBase):
     async def _open(self, target: Target | None = None) -> Any:
         target = target or self._target
         connection = await self._connect_to(target)
+        if self._watched is not None:
+            connection = self._watched(connection)
         try:
             greeting = await connection.execute(Statement(GREETING, prepare=False, purpose="catalog"))
             usable = self._learn(greeting, connection, target)

@@ -9,6 +9,7 @@ An engine knows no session; making one connects to nothing, unless `ensure_datab
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, overload
 
@@ -57,6 +58,7 @@ def create_engine(dsn: str | None = None, *, async_: bool = False, **options: An
       for one, `max_lifetime` (3600) the age at which one is replaced;
     - `connect_timeout` (10), `statement_timeout` (none), `application_name`, `timezone` ("UTC"), `settings`
       (server settings for each connection: `{"lock_timeout": "2s"}`);
+    - `answer_timeout` (none): how long this side waits for the answer to a statement, whatever the server does;
     - `pooler`: "pgbouncer" (in transaction mode) or "none"; without it the first connection finds out;
     - `prepared_statements` (True);
     - `replicas=[dsn, …]`: standbys, from which `Session(engine, read_only=True)` reads; `replica_wait` (0.2) is how
@@ -246,6 +248,11 @@ class Engine(EngineBase):
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
+        self._watched: Callable[[Any], Any] | None = None
+        if options.answer_timeout is not None:
+            from psqlmodel.drivers.watch import Watch, Watched  # few programs watch
+
+            self._watched = partial(Watched, watch=Watch(options.answer_timeout))
         self.pool: Pool[Any] = Pool(self._open, **self._pool_options())
         self._find_replicas(lambda target: Pool(lambda: self._open(target), **self._pool_options()))
         if self._asks_for_work:
@@ -381,6 +388,8 @@ class Engine(EngineBase):
     def _open(self, target: Target | None = None) -> Any:
         target = target or self._target
         connection = self._connect_to(target)
+        if self._watched is not None:
+            connection = self._watched(connection)
         try:
             greeting = connection.execute(Statement(GREETING, prepare=False, purpose="catalog"))
             usable = self._learn(greeting, connection, target)

@@ -32,6 +32,7 @@ class Options(Record):
     max_lifetime: float = 3600.0
     connect_timeout: float = 10.0
     statement_timeout: float | None = None
+    answer_timeout: float | None = None
     application_name: str | None = None
     timezone: str = "UTC"
     prepared_statements: bool = True
@@ -105,9 +106,9 @@ def _check(options: Options) -> None:
             raise ConfigurationError(f"{name} must be a whole number of at least 1")
     if options.max_pool_size < options.pool_size:
         raise ConfigurationError(f"max_pool_size={options.max_pool_size} is less than pool_size={options.pool_size}")
-    for name in ("pool_timeout", "max_lifetime", "connect_timeout", "statement_timeout"):
+    for name in ("pool_timeout", "max_lifetime", "connect_timeout", "statement_timeout", "answer_timeout"):
         value = getattr(options, name)
-        if value is None and name == "statement_timeout":
+        if value is None and name in ("statement_timeout", "answer_timeout"):
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
             raise ConfigurationError(f"{name} must be a number of seconds above 0")
