@@ -289,7 +289,7 @@ def saboteur(both: Both, monkeypatch: pytest.MonkeyPatch) -> Iterator[Saboteur]:
         if cut == "after":
             send_sync(self, request)
         self.close()
-        raise ConnectionLost("cut")
+        raise ConnectionLost("cut", statement=request.text)
 
     async def execute_async(self: Any, request: Any) -> Any:
         cut = made.takes(request)
@@ -298,7 +298,7 @@ def saboteur(both: Both, monkeypatch: pytest.MonkeyPatch) -> Iterator[Saboteur]:
         if cut == "after":
             await send_async(self, request)
         self.terminate()
-        raise ConnectionLost("cut")
+        raise ConnectionLost("cut", statement=request.text)
 
     monkeypatch.setattr(sync_driver.Connection, "execute", execute)
     monkeypatch.setattr(async_driver.Connection, "execute", execute_async)
