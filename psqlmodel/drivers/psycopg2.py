@@ -441,7 +441,7 @@ def _keepalives() -> dict[str, str]:
 
 def _options(given: str, settings: dict[str, str]) -> str:
     quoted = [f"-c {name}={_escape(value)}" for name, value in settings.items()]
-    return " ".join([given, *quoted]).strip()
+    return " ".join([given, *quoted])
 
 
 _SPLITS = re.compile(r"[\\ \t\n\r\v\f]")  # where the server ends an option, unless a backslash stands before it

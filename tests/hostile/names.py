@@ -12,6 +12,7 @@ from typing import Any
 from psqlmodel import (
     Alias,
     Cast,
+    DataError,
     Func,
     Insert,
     ProgrammingError,
@@ -97,7 +98,9 @@ async def names_of_types(session: Any, name: str) -> None:
     try:
         _ = await session.exec(Select(Cast("x", types.custom(name))))
     except ProgrammingError as error:
-        assert error.sqlstate == "42704"
+        assert error.sqlstate in ("42704", "42501")  # there is no such type, or it may not be used
+    except DataError:
+        pass  # there is one: a table is a type, too
 
 
 @quoted

@@ -126,6 +126,8 @@ def test_no_setting_and_no_password_becomes_another_parameter(place: Place, host
     @example("x' log_statement='all")
     @example("x\\ -c log_statement=all")
     @example("x\0user\0nobody")
+    @example("\r")
+    @example("x \\ ")
     def throw(text: str) -> None:
         dsn = f"{hostile_dsn}&password={_percent(text)}"
         options: dict[str, Any] = {"settings": {"hostile.text": text}, "application_name": "name " + text}

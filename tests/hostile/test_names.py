@@ -115,6 +115,8 @@ def test_names_that_a_model_does_not_have(place: Place) -> None:
     @budget(30)
     @given(names)
     def throw(name: str) -> None:
+        if hasattr(Thing, name):
+            return
         for use in (
             lambda: Select(Thing).Subquery("s")[name],
             lambda: Insert(Thing).Values(**{name: 1}),
@@ -281,7 +283,7 @@ def test_tables_with_any_names(place: Place) -> None:
     @budget(8)
     @given(short, short, short, short, short, texts.map(lambda text: text[:200]))
     def throw(name: str, schema: str, column: str, key: str, index: str, comment: str) -> None:
-        if key == index or index == name or column in ("id", "number") or schema in ("public", "pg_catalog", ""):
+        if len({name, key, index}) < 3 or column in ("id", "number") or schema in ("public", ""):
             return
         if schema.startswith("pg_"):
             return  # the server keeps these for itself
