@@ -108,7 +108,7 @@ def _header(mapper: Mapper, source: Source) -> list[Column[Any]]:
     names = next(csv.reader([line]), [])
     if not names:
         raise InvalidValueError(f"copy_from: the first line names the columns of {mapper.name}, and it is empty")
-    found = [mapper.by_name.get(name) or mapper.column(name) for name in names]
+    found = [mapper.by_name[name] if name in mapper.by_name else mapper.column(name) for name in names]
     twice = [column.key for n, column in enumerate(found) if any(column is other for other in found[:n])]
     if twice:
         raise InvalidValueError(f"copy_from: the first line names {mapper.name}.{twice[0]} twice")

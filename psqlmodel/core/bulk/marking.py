@@ -64,7 +64,7 @@ def read_again(
         objects = [obj for obj in objects if id(obj) not in known]
     if not objects:
         return
-    columns = [column for column in dict.fromkeys([*written, *made]) if not column.primary_key]
+    columns = [c for c in {c.key: c for c in (*written, *made)}.values() if not c.primary_key]
     for obj in objects:
         workspace.unit.undo.updated(obj, {column.key or "": _before(obj, column.key or "") for column in columns})
     yield from reload_columns(workspace, mapper, objects, columns)
