@@ -10,13 +10,14 @@ WORKERS = 2
 
 .DEFAULT_GOAL = help
 .PHONY: help demo test test-servers check check-format check-lint check-mypy check-pyright check-layers check-docs
-.PHONY: bench clean setup format
+.PHONY: bench clean setup format soak
 
 help:
 	@echo 'make demo    a tour on 336,776 real flights, on a PostgreSQL of its own'
 	@echo 'make test    all tests, on a PostgreSQL of their own'
 	@echo 'make check   format, lint, types (mypy, pyright), layers, snippets of the docs'
 	@echo 'make format  format the code and mend what the linter can mend'
+	@echo 'make soak    a pool under load and faults for 60 seconds on each session (SECONDS=600)'
 	@echo 'make bench   the benchmarks (ONLY=W4 ADAPTERS=floor,psqlmodel ROUNDS=5 QUICK=1)'
 	@echo 'make clean   remove .venv and everything that was generated'
 	@echo
@@ -39,6 +40,10 @@ test-servers: setup
 			PG_BIN="$$bin" "$(BIN)/python" -m pytest -n $(WORKERS) -q tests/database tests/schema tests/stateful || exit 1; \
 		fi; \
 	done
+
+# As part of `make test` it takes 3 seconds each.
+soak: setup
+	@PSQLMODEL_SOAK="$(or $(SECONDS),60)" "$(BIN)/python" -m pytest -q -rP tests/soak
 
 # One target each, so that `make -k check` runs them all and names every one that failed.
 check: check-format check-lint check-mypy check-pyright check-layers check-docs
