@@ -105,7 +105,7 @@ def prepared() -> Steps[list[PreparedTransaction]]:
         "ORDER BY prepared, gid",
         purpose="transaction",
     )
-    return [PreparedTransaction(*row) for row in rows.data]
+    return [PreparedTransaction(*row) for row in rows_of(rows)]
 
 
 def create_database(name: str) -> Steps[None]:
