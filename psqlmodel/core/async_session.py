@@ -290,17 +290,13 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
 
     async def copy_to(self, query: Any, file: Any, *, format: Literal["csv", "binary"] = "csv") -> int:
         """Write what a query returns to a file; see `Session.copy_to`."""
-        from psqlmodel.core.bulk import copying  # only who copies files pays for it
-
-        return await self._run(copying.copy_to(self._workspace, query, file, format=format))
+        return await self._run(bulk.copy_to(self._workspace, query, file, format=format))
 
     async def copy_from(
         self, model: type, file: Any, *, format: Literal["csv", "binary"] = "csv", columns: Any = None
     ) -> int:
         """Insert the rows of a file; see `Session.copy_from`."""
-        from psqlmodel.core.bulk import copying  # only who copies files pays for it
-
-        return await self._run(copying.copy_from(self._workspace, model, file, format=format, columns=columns))
+        return await self._run(bulk.copy_from(self._workspace, model, file, format=format, columns=columns))
 
     @overload
     async def parallel_exec(

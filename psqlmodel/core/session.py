@@ -384,9 +384,7 @@ class Session(Verbs, SessionBase[Engine]):
 
             session.copy_to(Select(User).Where(User.active), "users.csv")
         """
-        from psqlmodel.core.bulk import copying  # only who copies files pays for it
-
-        return self._run(copying.copy_to(self._workspace, query, file, format=format))
+        return self._run(bulk.copy_to(self._workspace, query, file, format=format))
 
     def copy_from(
         self, model: type, file: Any, *, format: Literal["csv", "binary"] = "csv", columns: Any = None
@@ -398,9 +396,7 @@ class Session(Verbs, SessionBase[Engine]):
 
             session.copy_from(User, "users.csv")
         """
-        from psqlmodel.core.bulk import copying  # only who copies files pays for it
-
-        return self._run(copying.copy_from(self._workspace, model, file, format=format, columns=columns))
+        return self._run(bulk.copy_from(self._workspace, model, file, format=format, columns=columns))
 
     @overload
     def parallel_exec(

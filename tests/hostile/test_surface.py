@@ -83,7 +83,8 @@ METHODS: dict[str, str] = {
     **dict.fromkeys(["exec", "exec_one", "exec_scalar"], "values.raw_parameters"),
     **dict.fromkeys(["get", "get_many"], "values.keys"),
     **dict.fromkeys(["get_or_create", "upsert", "sync_set", "merge"], "values.verbs"),
-    **dict.fromkeys(["bulk_insert", "bulk_update"], "values.bulk"),
+    **dict.fromkeys(["bulk_insert", "bulk_update", "bulk_upsert", "bulk_delete"], "values.bulk"),
+    **dict.fromkeys(["copy_to", "copy_from"], "values.files"),
     **dict.fromkeys(["lock", "try_lock"], "values.locks"),
     **dict.fromkeys(["begin_nested", "savepoint"], "names.savepoints"),
     **dict.fromkeys(

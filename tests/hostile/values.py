@@ -7,6 +7,7 @@ by a syntax of its own (a pattern, a unit, a query). Nothing here is particular 
 from __future__ import annotations
 
 import inspect
+import io
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -350,6 +351,27 @@ async def bulk(session: Any, text: str) -> None:
     assert [(row.tags, row.data, row.pairs, row.document) for row in rows] == [
         ([text, text], {text: text}, {text: text}, text)
     ] * 3
+    tuples = [(thing.id, text) for thing in things]
+    assert await session.bulk_upsert(tuples, model=Thing, columns=["id", "body"]) == 3
+    assert await session.bulk_insert(tuples, model=Thing, columns=["id", "body"], on_conflict="ignore") == 0
+    keys = [text[:KEY_LENGTH], text[:KEY_LENGTH] + "2"]
+    assert await session.bulk_upsert([{"key": key, "title": key} for key in keys], model=Note) == 2
+    assert await session.bulk_delete(keys, model=Note) == 2
+
+
+@case
+async def files(session: Any, text: str) -> None:
+    thing = await _stored(session, body=text, tags=[text], document=text)
+    columns = [Thing.id, Thing.body, Thing.tags, Thing.document]
+    for format in ("csv", "binary"):
+        file = io.BytesIO()
+        query = Select(*columns).Where((Thing.body == text) & (Thing.id == thing.id))
+        assert await session.copy_to(query, file, format=format) == 1
+        _ = file.seek(0)
+        assert await session.bulk_delete([thing.id], model=Thing) == 1
+        assert await session.copy_from(Thing, file, format=format, columns=columns if format == "binary" else None) == 1
+        row = (await session.exec(Select(*columns).Where(Thing.id == thing.id)).all())[0]
+        assert tuple(row) == (thing.id, text, [text], text)
 
 
 @case

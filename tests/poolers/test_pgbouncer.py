@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -70,6 +71,16 @@ async def serve(both: Both, number: int) -> None:
         for line in lines:
             line.amount += 1
         assert await session.bulk_update(lines) == 20
+        rows = [(line.id, line.order_id, line.amount) for line in lines]
+        changed = await session.bulk_upsert(rows, model=Line, columns=["id", "order_id", "amount"])
+        assert (changed.inserted, changed.updated) == (0, 20)
+        again = [{"id": line.id, "order_id": line.order_id, "amount": 0} for line in lines]
+        assert await session.bulk_insert(again, model=Line, on_conflict="ignore") == 0
+        file = io.BytesIO()
+        assert await session.copy_to(Select(Line).Where(Line.id == lines[0].id), file) == 1
+        assert await session.bulk_delete(lines[:1]) == 1
+        _ = file.seek(0)
+        assert await session.copy_from(Line, file) == 1
         await session.commit()
         total = await session.exec_scalar(
             "SELECT sum(amount)::int FROM pooler_lines WHERE order_id = %s", [found.orders[0].id]

@@ -25,6 +25,7 @@ from psqlmodel import (
     create_async_engine,
     create_engine,
 )
+from psqlmodel.core.bulk import Counted
 from psqlmodel.model.path import RelationPath
 from psqlmodel.query import ColumnExpression, Expression
 
@@ -100,7 +101,13 @@ with Session(engine, auto_commit=True) as session:
     assert_type(session.exec(Select(User.id, User.name)).all(), list[tuple[int, str]])
     assert_type(session.exec("SELECT 1").one(), ResultRow)
     assert_type(session.exec_one(Select(User)), User | None)
-    assert_type(session.bulk_insert([User(name="x")]), int)
+    assert_type(session.bulk_insert([User(name="x")]), Counted)
+    assert_type(session.bulk_insert([(1, "x")], model=User, columns=[User.id, "name"]).inserted, int | None)
+    assert_type(session.bulk_upsert([User(name="x")], on=User.name, update=[]).updated, int | None)
+    assert_type(session.bulk_update([{"id": 1, "name": "x"}], model=User), int)
+    assert_type(session.bulk_delete([1, 2], model=User, progress=print), int)
+    assert_type(session.copy_to(Select(User), "users.csv"), int)
+    assert_type(session.copy_from(User, "users", format="binary", columns=[User.id]), int)
     for each in session.exec(Select(User)):
         assert_type(each, User)
     for key, name in session.exec(Select(User.id, User.name)):
