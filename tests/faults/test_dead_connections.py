@@ -103,6 +103,8 @@ WORKS = {
 @both_kinds
 async def test_dead_connections_of_the_pool_are_not_noticed(place: Place, kind: str, work: Work) -> None:
     async with opened(kind, place.dsn, pool_size=POOL) as both:
+        await write_one(both, place)  # what the engine asks once, it has asked: nothing goes before the work
+        await asyncio.to_thread(place.restart)
         await fill(both, POOL)
         place.observer.terminate_others()  # the event loop has no turn to hear of it
         await work(both, place)
