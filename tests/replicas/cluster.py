@@ -27,6 +27,7 @@ _OPTIONS = {
     "wal_retrieve_retry_interval": "100ms",
     "hot_standby_feedback": "on",
     "max_wal_senders": "5",
+    "min_wal_size": "2MB",
 }
 
 
@@ -46,8 +47,33 @@ class Node:
     def dsn(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@/{database}?host={quote(str(self.folder), safe='')}&port={PORT}"
 
+    def filled_from(self, template: Node) -> Node:
+        """Take the data of a server that does not run."""
+        self._run("cp", "-a", template.data, self.data)
+        return self
+
+    def follow(self, primary: Node) -> Node:
+        """Become a standby of a primary, of whose data this is a copy."""
+        (self.data / "standby.signal").touch()
+        with (self.data / "postgresql.auto.conf").open("a") as settings:
+            settings.write(f"primary_conninfo = 'host={primary.folder} port={PORT} user=postgres'\n")
+        return self
+
     def initialise(self) -> Node:
-        self._call("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self._call(
+            "initdb",
+            "-D",
+            self.data,
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+            "--wal-segsize=1",
+        )
         return self
 
     def copy_of(self, primary: Node) -> Node:
@@ -120,13 +146,16 @@ class Node:
         assert self.sql("SELECT pg_promote(true, 30)")
 
     def _call(self, program: str, *words: Any) -> None:
+        self._run(self._programs / program, *words)
+
+    def _run(self, *words: Any) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
         done = subprocess.run(
-            [*self._prefix, self._programs / program, *map(str, words)],
+            [*self._prefix, *map(str, words)],
             capture_output=True,
             text=True,
             env={**environment, "LC_ALL": "C"},
             check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"{program}: {done.stderr}")
+            raise RuntimeError(f"{words[0]}: {done.stderr}")

@@ -15,25 +15,39 @@ from .models import MODELS
 
 
 @pytest.fixture(scope="session")
-def pair() -> Iterator[tuple[Node, Node]]:
-    """A primary and a replica that nobody stops."""
-    yield from a_pair()
+def template() -> Iterator[Node]:
+    """A server with the tables, which does not run: what others begin with."""
+    node = Node("template")
+    try:
+        node.initialise().start()
+        with create_engine(node.dsn()) as engine:
+            engine.create_all(MODELS)
+        node.stop()
+        yield node
+    finally:
+        node.remove()
+
+
+@pytest.fixture(scope="session")
+def pair(template: Node) -> Iterator[tuple[Node, Node]]:
+    """A primary and a replica that nobody stops, made by pg_basebackup."""
+    primary, replica = Node("primary"), Node("replica")
+    try:
+        primary.filled_from(template).start()
+        replica.copy_of(primary).start().catch_up(primary)
+        yield primary, replica
+    finally:
+        primary.remove()
+        replica.remove()
 
 
 @pytest.fixture
-def own_pair() -> Iterator[tuple[Node, Node]]:
+def own_pair(template: Node) -> Iterator[tuple[Node, Node]]:
     """A primary and a replica for one test that stops or promotes them."""
-    yield from a_pair()
-
-
-def a_pair() -> Iterator[tuple[Node, Node]]:
     primary, replica = Node("primary"), Node("replica")
     try:
-        primary.initialise().start()
-        with create_engine(primary.dsn()) as engine:
-            engine.create_all(MODELS)
-        replica.copy_of(primary).start()
-        replica.catch_up(primary)
+        primary.filled_from(template).start()
+        replica.filled_from(template).follow(primary).start().catch_up(primary)
         yield primary, replica
     finally:
         primary.remove()

@@ -12,9 +12,6 @@ from psqlmodel import ConfigurationError, Select, SessionError, create_engine
 
 from .models import Book, Note
 
-WAITED_FOR = """(SELECT count(*) > 0 FROM pg_stat_activity
-    WHERE query LIKE '%pg_last_wal_replay%' AND pid <> pg_backend_pid())"""
-
 
 @pytest.fixture
 def side(make, primary, replica):
@@ -114,11 +111,12 @@ async def test_writes_past_the_sessions_have_a_token_too(side, replica):
 
 
 async def test_a_replica_is_waited_for(make, primary, replica):
-    side = make(primary.dsn(), replicas=[replica.dsn()], replica_wait=60)
+    side = make(primary.dsn(), replicas=[replica.dsn()], replica_wait=60, application_name="reader")
     replica.pause()
     await side.write("one")
     done = in_the_background(side)
-    replica.until(WAITED_FOR)
+    replica.until("""(SELECT count(*) > 0 FROM pg_stat_activity
+        WHERE application_name = 'reader' AND wait_event = 'PgSleep')""")
     replica.resume()
     assert await done == (True, ["one"])
 
