@@ -64,6 +64,11 @@ class Bouncer:
         self.admin = f"postgresql://admin@/pgbouncer?{where}"
 
     def __enter__(self) -> Bouncer:
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
         program = find()
         assert program is not None
         command = [*self._prefix, program, "-q", str(self.folder / "ini")]
@@ -73,14 +78,17 @@ class Bouncer:
             if self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"PgBouncer did not start:\n{self.log}")
             time.sleep(0.02)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+        shutil.rmtree(self.folder)
+
+    def stop(self) -> None:
+        """End it at once, all its connections with it."""
         self._process.terminate()
         self._process.wait(20)
-        shutil.rmtree(self.folder)
 
     @property
     def log(self) -> str:

@@ -297,6 +297,23 @@ async def test_a_server_that_ends_the_connections(both, bouncer, sql):
     open_both(bouncer)
 
 
+async def test_a_pooler_that_is_started_again_is_not_noticed(server, pooled_dsn, make):
+    with Bouncer(server, pooled_dsn) as other:
+        both = make(other.dsn)
+        for number in range(3):
+            async with both.session() as session:  # a read, then a statement that is the whole transaction
+                assert await session.exec_scalar("SELECT count(*) FROM pooler_customers") == 2 * number
+                await session.add(Customer(email=f"{number}@restart"))
+                await session.commit()
+            other.stop()
+            other.start()
+            async with both.session() as session:
+                await session.add(Customer(email=f"{number}@alone"))
+                await session.commit()
+        if not both.is_sync:
+            await both.engine.dispose()
+
+
 # --- what can't work there --------------------------------------------------------------------------------------------
 
 

@@ -299,7 +299,7 @@ class AsyncReader(_Source):
     def abandon(self, connection: Any) -> None:
         """Close a connection whose user was dropped."""
         pool = self._engine.pool if self._serving is None else self._serving.pool
-        pool.abandon(connection)
+        _ = pool.abandon(connection)
 
     async def alive(self, connection: Any) -> bool:
         """Tell whether the server is still there, as far as that is known on this side."""
