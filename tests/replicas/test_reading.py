@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from psqlmodel import ConfigurationError, Select, SessionError, create_engine
+from psqlmodel import ConfigurationError, ReadOnlyTransaction, Select, SessionError, create_engine
 
 from .models import Book, Note
 
@@ -51,6 +51,15 @@ async def test_parallel_reads_of_one_snapshot_take_the_replica(side):
     assert here is False
     assert {rows[0][0] for rows in results} == {True}
     assert side.engine.replicas.all[0].pool.status().in_use == 0
+
+
+async def test_parallel_reads_see_what_their_context_wrote(side, replica):
+    replica.pause()
+    await side.write("one")
+    async with side.session() as session:
+        [rows, others] = await session.parallel_exec(["SELECT text FROM replica_notes", Select(Note)])
+    assert [row.text for row in rows] == ["one"]
+    assert [note.text for note in others] == ["one"]
 
 
 async def test_a_context_sees_what_it_wrote(side, primary, replica):
@@ -148,6 +157,26 @@ async def test_what_is_known_to_be_there_is_not_asked_again(side, primary, repli
 async def test_a_standby_knows_no_serializable(side):
     assert (await side.read(isolation="SERIALIZABLE"))[0] is False
     assert (await side.read(isolation="REPEATABLE READ"))[0] is True
+
+
+async def test_who_writes_in_a_session_that_reads(side):
+    async with side.session(read_only=True) as session:
+        await session.add(Note(text="no"))
+        with pytest.raises(ReadOnlyTransaction):
+            await session.commit()
+
+
+async def test_a_stream_of_the_replica(side, primary, replica):
+    primary.sql("INSERT INTO replica_notes (text) SELECT n::text FROM generate_series(1, 25) n")
+    replica.catch_up(primary)
+    async with side.session(read_only=True) as session:
+        query = Select(Note).OrderBy(Note.id)
+        if side.kind == "sync":
+            texts = [note.text for note in session.raw.stream(query, batch=10)]
+        else:
+            texts = [note.text async for note in session.stream(query, batch=10)]
+        assert texts == [str(n) for n in range(1, 26)]
+        assert side.engine.pool.status().size == 0
 
 
 async def test_a_lock_of_a_name_is_the_primarys(side):
