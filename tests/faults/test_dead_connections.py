@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,32 @@ async def write_by_copy(both: Both, place: Place) -> None:
         await session.commit()
 
 
+async def read_in_parallel(both: Both, place: Place) -> None:
+    async with both.session() as session:
+        authors, books, names = await session.parallel_exec(
+            [Select(Author), Select(Book), "SELECT name FROM fault_genres"]
+        )
+        assert [len(rows) for rows in (authors, books, names)] == [3, 3, 2]
+
+
+async def run_by_the_engine(both: Both, place: Place) -> None:
+    async def work(session: Any) -> None:
+        ann = await session.get(Author, -1, lock="update")
+        ann.name = "Anna"
+
+    await both.run(work)
+
+
+async def prepare(both: Both, place: Place) -> None:
+    async with both.session() as session:
+        session.add(Author(name="Dan"))
+        await session.prepare("dead")
+    place.observer.terminate_others()
+    assert [waiting.identifier for waiting in await both.on_engine("prepared")] == ["dead"]
+    place.observer.terminate_others()
+    await both.on_engine("commit_prepared", "dead")
+
+
 async def sql_in_a_session(both: Both, place: Place) -> None:
     async with both.session() as session:
         await session.exec("INSERT INTO fault_authors (name) VALUES ('Dan')")
@@ -92,6 +119,9 @@ WORKS = {
     write_several: "Ann,Bob,Cy,Dan,Eve",
     write_with_settings: "Ann,Bob,Cy,Dan",
     write_by_copy: "Ann,Bob,Cy,Dan,Eve",
+    read_in_parallel: "Ann,Bob,Cy",
+    run_by_the_engine: "Anna,Bob,Cy",
+    prepare: "Ann,Bob,Cy,Dan",
     sql_in_a_session: "Ann,Bob,Cy,Dan",
     sql_without_a_session: "Ann,Bob,Cy,Dan",
     write_after_reading: "Anna,Bob,Cy",

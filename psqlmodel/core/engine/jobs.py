@@ -87,6 +87,7 @@ def end_prepared(verb: str, identifier: str) -> Steps[None]:
         raise ConfigurationError(f"the identifier of a prepared transaction is a text, not {type(identifier).__name__}")
     _ = check_text("the identifier of a prepared transaction", identifier)
     statement = Statement(f"{verb} PREPARED {quote_literal(identifier)}", prepare=False, purpose="transaction")
+    statement.once = True
     try:
         _ = yield statement
     except ConnectionLost as error:
@@ -100,11 +101,13 @@ def end_prepared(verb: str, identifier: str) -> Steps[None]:
 
 def prepared() -> Steps[list[PreparedTransaction]]:
     """Return the transactions of this database that wait for their second phase, the oldest first."""
-    rows = yield Statement(
+    statement = Statement(
         "SELECT gid, prepared, owner::text FROM pg_catalog.pg_prepared_xacts WHERE database = current_database() "
         "ORDER BY prepared, gid",
         purpose="transaction",
     )
+    statement.once = True
+    rows = yield statement
     return [PreparedTransaction(*row) for row in rows_of(rows)]
 
 
