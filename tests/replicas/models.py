@@ -20,4 +20,9 @@ class Note(PSQLModel):
     book: Relation[Book | None] = Relation()
 
 
+@table("replica_pages")
+class Page(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+
+
 MODELS = [Book, Note]

@@ -10,7 +10,7 @@ import pytest
 
 from psqlmodel import ConfigurationError, ReadOnlyTransaction, Select, SessionError, create_engine
 
-from .models import Book, Note
+from .models import Book, Note, Page
 
 
 @pytest.fixture
@@ -164,6 +164,18 @@ async def test_who_writes_in_a_session_that_reads(side):
         await session.add(Note(text="no"))
         with pytest.raises(ReadOnlyTransaction):
             await session.commit()
+
+
+async def test_tables_that_a_context_made(make, primary, replica):
+    side = make(primary.dsn(), replicas=[replica.dsn()], replica_wait=0.02)
+    primary.sql("DROP TABLE IF EXISTS replica_pages")
+    replica.catch_up(primary)
+    replica.pause()
+    making = side.engine.create_all([Page])
+    if making is not None:
+        await making
+    async with side.session(read_only=True) as session:
+        assert await session.exec(Select(Page)).all() == []
 
 
 async def test_a_stream_of_the_replica(side, primary, replica):

@@ -131,11 +131,15 @@ class AsyncEngine(EngineBase):
         """Create the missing tables of `models` (default: those of the engine, else all that are defined)."""
         await self.run_steps(create_all(self._mappers(models)))
         self.catalog.invalidate()
+        if self.replicas is not None:
+            _ = await self.token()  # the replicas have them later
 
     async def drop_all(self, models: Iterable[type] | None = None) -> None:
         """Drop the tables of `models` (default: those of the engine, else all that are defined)."""
         await self.run_steps(drop_all(self._mappers(models)))
         self.catalog.invalidate()
+        if self.replicas is not None:
+            _ = await self.token()  # the replicas have them later
 
     async def dispose(self, timeout: float | None = None) -> None:
         """Close the pool, and stop an embedded server. Connections in use are closed when they come back.

@@ -359,6 +359,8 @@ class Engine(EngineBase):
 
         self.run_steps(ddl.create_all(self._mappers(models)))
         self.catalog.invalidate()
+        if self.replicas is not None:
+            _ = self.token()  # the replicas have them later
 
     def drop_all(self, models: Iterable[type] | None = None) -> None:
         """Drop the tables of `models` (default: those of the engine, else all that are defined)."""
@@ -366,6 +368,8 @@ class Engine(EngineBase):
 
         self.run_steps(ddl.drop_all(self._mappers(models)))
         self.catalog.invalidate()
+        if self.replicas is not None:
+            _ = self.token()  # the replicas have them later
 
     def dispose(self, timeout: float | None = None) -> None:
         """Close the pool, and stop an embedded server. Connections in use are closed when they come back.
