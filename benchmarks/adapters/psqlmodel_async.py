@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.adapters.base import CONNECTIONS, AsyncAdapter
+from benchmarks.adapters.base import CHUNK, CONNECTIONS, AsyncAdapter, peak
 from benchmarks.adapters.psqlmodel_models import Item, Order, Reading, User, busy_users
 from benchmarks.clock import Clock
 from benchmarks.rows import (
@@ -24,7 +24,6 @@ class PsqlmodelAsync(AsyncAdapter):
     name = "psqlmodel-async"
     packages = ("psqlmodel",)
     imports = "import psqlmodel"
-    missing = {"stream": "not in this version"}
 
     async def open(self) -> None:
         self.engine = create_async_engine(self.dsn, pool_size=CONNECTIONS)
@@ -73,6 +72,15 @@ class PsqlmodelAsync(AsyncAdapter):
         with clock:
             async with AsyncSession(self.engine) as session:
                 return await session.exec(Select(User).Where(User.id <= count).Include(User.tags)).all()
+
+    async def stream(self, clock: Clock, count: int) -> tuple[int, int]:
+        seen = total = 0
+        with clock, peak(clock):
+            async with AsyncSession(self.engine) as session:
+                async for reading in session.stream(Select(Reading), batch=CHUNK):
+                    seen += 1
+                    total += reading.id
+        return seen, total
 
     # --- writing --------------------------------------------------------------------------------------------
 

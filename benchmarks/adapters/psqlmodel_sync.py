@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.adapters.base import SyncAdapter
+from benchmarks.adapters.base import CHUNK, SyncAdapter, peak
 from benchmarks.adapters.psqlmodel_models import Item, Order, Reading, User, busy_users
 from benchmarks.clock import Clock
 from benchmarks.rows import (
@@ -24,7 +24,6 @@ class PsqlmodelSync(SyncAdapter):
     name = "psqlmodel-sync"
     packages = ("psqlmodel",)
     imports = "import psqlmodel"
-    missing = {"stream": "not in this version"}
 
     def open(self) -> None:
         self.engine = create_engine(self.dsn)
@@ -65,6 +64,14 @@ class PsqlmodelSync(SyncAdapter):
     def include_many(self, clock: Clock, count: int) -> list[User]:
         with clock, Session(self.engine) as session:
             return session.exec(Select(User).Where(User.id <= count).Include(User.tags)).all()
+
+    def stream(self, clock: Clock, count: int) -> tuple[int, int]:
+        seen = total = 0
+        with clock, peak(clock), Session(self.engine) as session:
+            for reading in session.stream(Select(Reading), batch=CHUNK):
+                seen += 1
+                total += reading.id
+        return seen, total
 
     # --- writing --------------------------------------------------------------------------------------------
 

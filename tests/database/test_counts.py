@@ -8,6 +8,7 @@ run before, so that the catalog is read and statements are prepared.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterator
@@ -120,6 +121,25 @@ async def bulk_insert(session: Any) -> None:
     await session.commit()
 
 
+async def bulk_upsert(session: Any) -> None:
+    _ = await session.bulk_upsert([Tag(name=f"tag {n}") for n in range(1000)], on=Tag.name)
+    await session.commit()
+
+
+async def bulk_update(session: Any) -> None:
+    _ = await session.bulk_update([{"id": n, "name": "c"} for n in range(1000)], model=User)
+    await session.commit()
+
+
+async def bulk_delete(session: Any) -> None:
+    _ = await session.bulk_delete(range(1000), model=User)
+    await session.commit()
+
+
+async def copy_to(session: Any) -> None:
+    _ = await session.copy_to(Select(Node), io.BytesIO())
+
+
 async def parallel(session: Any) -> None:
     _ = await session.parallel_exec([Select(User), Select(Tag), Select(Node)], consistent=True, max_workers=1)
 
@@ -143,6 +163,10 @@ OPERATIONS: list[tuple[str, Operation]] = [
     ("`add` one, `flush`, `rollback`", roll_back),
     ("`upsert` 1,000, `commit`", upsert),
     ("`bulk_insert` 1,000, `commit`", bulk_insert),
+    ("`bulk_upsert` 1,000, `commit`", bulk_upsert),
+    ("`bulk_update` 1,000, `commit`", bulk_update),
+    ("`bulk_delete` 1,000, `commit`", bulk_delete),
+    ("`copy_to` of a table", copy_to),
     ("`parallel_exec` of three queries, `consistent`, by one worker", parallel),
 ]
 
