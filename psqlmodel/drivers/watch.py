@@ -24,6 +24,9 @@ class Watch:
     One thread serves all statements: it begins with the first and ends with the program.
     """
 
+    _thread: threading.Thread | None
+    _turns: dict[_Turn, float]  # in the order of their deadlines, since all have the same patience
+
     def __init__(self, patience: float) -> None:
         self.patience = patience
         self._start()
@@ -47,9 +50,9 @@ class Watch:
 
     def _start(self) -> None:
         self._owner = os.getpid()
-        self._turns: dict[_Turn, float] = {}  # in the order of their deadlines, since all have the same patience
+        self._turns = {}
         self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._thread = None
 
     def _run(self) -> None:
         while True:
