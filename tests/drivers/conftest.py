@@ -12,21 +12,9 @@ from psqlmodel.core.engine.dsn import parse_dsn
 from psqlmodel.drivers import asyncpg as asyncpg_driver
 from psqlmodel.drivers import psycopg2 as psycopg2_driver
 from psqlmodel.steps import Copy, Rows, Statement
-from psqlmodel.types import loader
+from tests.drivers.texts import read
 
 SETTINGS = {"TimeZone": "UTC", "DateStyle": "ISO", "IntervalStyle": "postgres"}
-
-
-def read(rows: Rows) -> Rows:
-    """Read what the driver left as text, as who takes rows does for each value."""
-    texts = {n: loader(None, oid) for n, oid in enumerate(rows.shape.oids) if oid < 0}
-    if not texts:
-        return rows
-    data = [
-        tuple([value if value is None or n not in texts else texts[n](value) for n, value in enumerate(row)])
-        for row in rows.data
-    ]
-    return Rows(data, rows.shape, rows.count)
 
 
 class Psycopg2:

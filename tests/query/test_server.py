@@ -29,6 +29,7 @@ from psqlmodel.query import (
 )
 from psqlmodel.steps import Statement
 from psqlmodel.types import bigint, enum, timestamp
+from tests.drivers.texts import read
 
 from . import test_changes, test_conditions, test_select
 from .shop import DDL, Item, Mood, Order, User
@@ -107,12 +108,12 @@ async def on_both(dsn: dict[str, str], *queries: Any) -> list[list[tuple[Any, ..
         for _ in range(2):
             sync.execute(Statement("BEGIN", prepare=False))
             rows = [sync.execute(statement(query)) for query in queries][-1]
-            results.append([tuple(row) for row in rows.data])
+            results.append([tuple(row) for row in read(rows).data])
             sync.execute(Statement("ROLLBACK", prepare=False))
             await other.execute(Statement("BEGIN", prepare=False))
             for query in queries:
                 rows = await other.execute(statement(query))
-            results.append([tuple(row) for row in rows.data])
+            results.append([tuple(row) for row in read(rows).data])
             await other.execute(Statement("ROLLBACK", prepare=False))
     finally:
         sync.close()
