@@ -343,3 +343,21 @@ async def test_a_duplicate_is_named_and_the_session_goes_on(both: Both) -> None:
         session.add(tag)
         await session.commit()
     assert both.column("SELECT name FROM tags ORDER BY id") == ["a", "b"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_rows_that_come_and_rows_that_change_in_the_same_columns_are_told_apart(both: Both, count: int) -> None:
+    """What a shape decided is kept: an UPDATE must not find what an INSERT of the same columns left there."""
+    async with both.session() as session:
+        users = [User(name=f"u{n}") for n in range(count)]
+        session.add_all([Tag(name="a"), *users])
+        await session.commit()
+        for user in users:
+            user.name += "!"
+        session.add(Tag(name="b"))
+        await session.commit()
+        session.add_all([Tag(name="c"), *[User(name=f"v{n}") for n in range(count)]])
+        await session.commit()
+    names = [f"u{n}!" for n in range(count)] + [f"v{n}" for n in range(count)]
+    assert both.column("SELECT name FROM users ORDER BY id") == names
+    assert both.column("SELECT name FROM tags ORDER BY id") == ["a", "b", "c"]

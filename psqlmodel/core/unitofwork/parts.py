@@ -48,9 +48,9 @@ class Insertion:
     def shape(self) -> tuple[Any, ...]:
         """What the text depends on."""
         if not self.parents:
-            return self.mapper, self.keys, self.is_plain
+            return "INSERT", self.mapper, self.keys, self.is_plain
         parents = tuple([(key, part.number, remote) for key, (part, remote) in self.parents.items()])
-        return self.mapper, self.keys, parents
+        return "INSERT", self.mapper, self.keys, parents
 
     @property
     def is_plain(self) -> bool:
@@ -78,7 +78,7 @@ class Update:
     @property
     def shape(self) -> tuple[Any, ...]:
         """What the text depends on."""
-        return self.mapper, self.keys, len(self.objects) == 1
+        return self.verb, self.mapper, self.keys, len(self.objects) == 1
 
     number = 0
 
@@ -98,7 +98,7 @@ class Deletion:
     @property
     def shape(self) -> tuple[Any, ...]:
         """What the text depends on."""
-        return self.mapper, self.verb, len(self.objects) == 1
+        return self.verb, self.mapper, len(self.objects) == 1
 
     number = 0
 
