@@ -131,7 +131,7 @@ def load_distinct(workspace: Workspace, mapper: Mapper, rows: Rows) -> list[Any]
     """
     if len(rows.data) < 2 or not mapper.finds_by_key or workspace.identity.knows(mapper):
         return _load_whole(workspace, mapper, 0, rows, optional=False)
-    key = (mapper, "fresh")
+    key = ("fresh", mapper)  # not to be taken for a column of that name
     load: LoadFresh | None = rows.shape.derived.get(key)
     if load is None:
         load = rows.shape.derived[key] = fresh_loader(mapper, rows.shape.oids)
