@@ -35,9 +35,11 @@ class Bench:
         self.control = control
         self._trips = trips
         self._runner = asyncio.Runner()
-        self._done(adapter.open())  # type: ignore[attr-defined]
+        self.done(adapter.open())  # type: ignore[attr-defined]
 
-    def _done(self, result: Any) -> Any:
+    def done(self, result: Any) -> Any:
+        """Return a result; that of a coroutine when it has run."""
+
         async def wait() -> Any:
             return await result
 
@@ -45,7 +47,7 @@ class Bench:
 
     def close(self) -> None:
         """Close the adapter's connections."""
-        self._done(self.adapter.close())  # type: ignore[attr-defined]
+        self.done(self.adapter.close())  # type: ignore[attr-defined]
         self._runner.close()
 
     def once(self, workload: Workload, count: int) -> Clock:
@@ -55,7 +57,7 @@ class Bench:
         gc.collect()
         clock = Clock(self._trips)
         try:
-            result = self._done(getattr(self.adapter, workload.method)(clock, count))
+            result = self.done(getattr(self.adapter, workload.method)(clock, count))
             workload.check(self.control, self.adapter, result, count)
         finally:
             for sql in workload.undo:

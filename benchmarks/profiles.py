@@ -1,7 +1,7 @@
 """Where the time goes: the hand-written program and psqlmodel side by side, by the part of the code, under cProfile.
 
     python -m benchmarks.profiles               the tables for W2o, W4 and W8
-    python -m benchmarks.profiles W5            another workload
+    python -m benchmarks.profiles W5 --async    another workload, on asyncpg
     python -m benchmarks.profiles W8 --calls    the functions that take longest, too
 
 The profiler makes a call of a Python function cost two to three times as much, so that the parts are to be compared
@@ -29,7 +29,8 @@ from psqlmodel.embedded import Server
 
 SHOWN = ("W2o", "W4", "W8")
 RUNS = 5
-PAIR = ("psycopg2", "psqlmodel-sync")
+PAIRS = {False: ("psycopg2", "psqlmodel-sync"), True: ("asyncpg", "psqlmodel-async")}
+_DRIVER = frozenset({"psycopg2", "asyncpg", "asyncio", "encodings", "selectors.py"})
 _LIBRARY = Path(psqlmodel.__file__).parent
 _PARTS = {
     "core/loading": "loading",
@@ -86,9 +87,11 @@ def part_of(function: Function) -> str:
     file, _, name = function
     if file.startswith("<psqlmodel loader"):
         return "generated loader"
-    if file == "~" or "psycopg2" in Path(file).parts or "encodings" in file:
-        return "driver and server" if "psycopg2" in name or file != "~" else "other"
     path = Path(file)
+    if file == "~":
+        return "driver and server" if "psycopg2" in name or "asyncpg" in name or "epoll" in name else "other"
+    if not _DRIVER.isdisjoint(path.parts):
+        return "driver and server"
     if path.is_relative_to(_LIBRARY):
         inside = path.relative_to(_LIBRARY).as_posix()
         return next((title for start, title in _PARTS.items() if inside.startswith(start)), _PARTS["core"])
@@ -114,18 +117,18 @@ def profiled(dsn: str, name: str, workload: Workload) -> tuple[dict[str, float],
 
 def _run(bench: Bench, control: Control, workload: Workload) -> cProfile.Profile:
     clock = Profiled()
-    getattr(bench.adapter, workload.method)(clock, workload.count)
+    bench.done(getattr(bench.adapter, workload.method)(clock, workload.count))
     for sql in workload.undo:
         control.rows(sql)
     return clock.profile
 
 
-def table(columns: list[dict[str, float]]) -> str:
+def table(names_of_columns: tuple[str, str], columns: list[dict[str, float]]) -> str:
     """Return parts and columns as a markdown table, the dearest part first."""
     names = sorted(
         {part for column in columns for part in column}, key=lambda part: -max(c.get(part, 0) for c in columns)
     )
-    lines = [f"| where | {' | '.join(PAIR)} |", "| --- | ---: | ---: |"]
+    lines = [f"| where | {' | '.join(names_of_columns)} |", "| --- | ---: | ---: |"]
     for name in names:
         values = [column.get(name, 0.0) for column in columns]
         if max(values) >= 0.005 * sum(columns[-1].values()):
@@ -138,13 +141,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workloads", nargs="*", default=SHOWN)
     parser.add_argument("--calls", action="store_true", help="show the functions that take longest")
+    parser.add_argument("--async", action="store_true", dest="asynchronous", help="asyncpg instead of psycopg2")
     arguments = parser.parse_args()
+    pair = PAIRS[arguments.asynchronous]
     with Server(options=SETTINGS) as server:
         dsn = server.create_database("profiles")
         fill(dsn)
         for workload in (workload for workload in WORKLOADS if workload.key in arguments.workloads):
-            found = [profiled(dsn, name, workload) for name in PAIR]
-            print(f"\n{workload.key}, {workload.title}: µs for each\n\n{table([column for column, _ in found])}")
+            found = [profiled(dsn, name, workload) for name in pair]
+            print(f"\n{workload.key}, {workload.title}: µs for each\n\n{table(pair, [column for column, _ in found])}")
             if arguments.calls:
                 pstats.Stats(found[-1][1]).sort_stats("tottime").print_stats(40)
 
