@@ -39,7 +39,7 @@ async def tags(both: Both, count: int = 4) -> None:
 async def test_all_go_by_one_statement_for_each_table(both: Both) -> None:
     await tags(both, 300)
     async with both.session() as session:
-        loaded = await session.exec(Select(Tag)).all()
+        loaded = await session.exec(Select(Tag).OrderBy(Tag.id)).all()
         both.statements.clear()
         session.delete_all(loaded[1:])
         books = plain(session)
