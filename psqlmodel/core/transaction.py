@@ -62,8 +62,8 @@ class Transaction:
     says how it starts. `resolve_commit`: the outcome of a COMMIT whose answer was lost is found out, at the price of
     one more statement before COMMIT. `keep`, where there is one, keeps what is pending for a replay. `cursors` has
     references to the streams that are open, by the name of their cursor. `commits` counts the transactions that were
-    committed, `sent` the requests that were sent in any. `take_token` asks, where there are replicas, for the `token`
-    of a commit; `elsewhere`: this one reads from replicas.
+    committed, `sent` the requests that were sent in any, but for those that read the catalog. `take_token` asks, where
+    there are replicas, for the `token` of a commit; `elsewhere`: this one reads from replicas.
     """
 
     __slots__ = (
@@ -138,7 +138,8 @@ def execute(
     transaction = workspace.transaction
     if transaction.failure is not None or transaction.savepoints:
         check(workspace)
-    transaction.sent += 1
+    if request.purpose != "catalog":
+        transaction.sent += 1
     if not transaction.begun and transaction.beginning.plain and workspace.catalog.read_committed:
         transaction.used = True
         if reads_only(request):

@@ -136,6 +136,13 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case.startswith("bulk")])
+async def test_bad_bulk_calls_that_read_the_catalog(both: Both, statements: Statements, case: str) -> None:
+    """Reading the catalog is no part of the work that an error ends."""
+    both.engine.catalog.invalidate()
+    await test_bad_calls(both, statements, case)
+
+
 @pytest.mark.parametrize("case", CASES)
 async def test_bad_calls(both: Both, statements: Statements, case: str) -> None:
     call, error, said = CASES[case]
