@@ -177,7 +177,21 @@ class Connection:
     async def close(self) -> None:
         """Close the connection in order; the server rolls back what is open."""
         self._prepared.clear()
-        await self._raw.close(timeout=2)  # seconds: a peer that does not answer is not worth more
+        insisting = asyncio.ensure_future(self._insist())
+        try:
+            await self._raw.close(timeout=2)  # seconds: a peer that does not answer is not worth more
+        finally:
+            insisting.cancel()
+
+    async def _insist(self) -> None:
+        """Ask the server again and again to cancel what it still works on.
+
+        A request that overtakes its statement (asyncpg sends it on a connection of its own) finds an idle server,
+        which ignores it: the statement would go on to its end with nobody waiting for it.
+        """
+        while True:
+            await asyncio.sleep(0.2)
+            self._raw._cancel_current_command(asyncio.get_running_loop().create_future())
 
     def terminate(self) -> None:
         """Close the connection at once, without a word to the server."""

@@ -12,6 +12,8 @@ from psqlmodel.core.engine.channel import AsyncSessionChannel
 from psqlmodel.errors import ConnectionLost, DatabaseError, PoolClosedError, PoolTimeout, QueryCanceled
 from psqlmodel.steps import Release, Statement
 
+from .proxy import Proxy
+
 
 async def cancel_after(task: asyncio.Task, turns: int) -> None:
     """Cancel a task after so many turns of the event loop."""
@@ -64,6 +66,24 @@ async def test_cancelled_while_the_server_works(fresh_database, observer):
     await channel.send(Release(discard=True))
     assert (await engine.execute("SELECT 1 AS one"))[0].one == 1
     await engine.dispose()
+
+
+async def test_a_cancellation_that_overtakes_its_statement(fresh_database, observer):
+    """The server ignores a request to cancel while it is idle: the statement that comes after it must end too."""
+    proxy = Proxy(fresh_database, delay=0.3)  # seconds, for statements: a request to cancel passes at once
+    engine = create_async_engine(proxy.dsn)
+    channel = AsyncSessionChannel(engine)
+    sleep = "SELECT pg_sleep($1)"
+    await channel.send(Statement(sleep, [0], prelude="BEGIN"))  # prepared: the next time it is one request
+    task = asyncio.create_task(channel.send(Statement(sleep, [60])))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.to_thread(observer.wait_for_others, 0)
+    await channel.send(Release(discard=True))
+    await engine.dispose()
+    proxy.close()
 
 
 async def test_cancelled_while_waiting_for_a_connection(fresh_database):
