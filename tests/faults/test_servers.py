@@ -58,7 +58,7 @@ async def test_a_crash_between_two_requests_is_not_noticed(tmp_path: Path, kind:
                 with crashed(server, how):
                     ann.name = "Anna"
                     await session.commit()
-                    assert [book.title for book in await other.exec(Select(Book)).all()] == ["A", "B", "C"]
+                    assert [book.title for book in await other.exec(Select(Book).OrderBy(Book.title)).all()] == ["A", "B", "C"]
                     bob.name = "Bobby"
                     await other.commit()
                     with observed(server.dsn) as observer:
