@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from psqlmodel.errors import ConnectionLost, PoolTimeout, PSQLModelError, SessionClosedError
 from psqlmodel.record import Record
@@ -42,6 +42,78 @@ class StatementEvent(Record):
 Listener: TypeAlias = Callable[[StatementEvent], object]
 # A weak reference to the session, which calls the handlers of an event: a channel keeps no session alive.
 Owner: TypeAlias = Callable[[], Any]
+
+
+class Exchange:
+    """One request and its answer, as observers see it.
+
+    `request` is what the steps gave, `sent` what goes to the server: an observer may put another text in its place that
+    means the same. `channel` and `connection` carry it; `begun` and `seconds` are of `time.perf_counter`.
+    """
+
+    __slots__ = ("begun", "channel", "connection", "error", "request", "rows", "seconds", "sent")
+
+    def __init__(self, channel: Any, connection: Any, request: Statement | Copy) -> None:
+        self.channel = channel
+        self.connection = connection
+        self.request = self.sent = request
+        self.rows = NOTHING
+        self.seconds = 0.0
+        self.error: BaseException | None = None
+        self.begun = 0.0
+
+    def announce(self, observers: tuple[Observer, ...]) -> None:
+        """Tell the observers that the request is about to be sent."""
+        for observer in observers:
+            observer.sending(self)
+        self.begun = time.perf_counter()
+
+    def close(self, observers: tuple[Observer, ...], rows: Rows, error: BaseException | None = None) -> None:
+        """Tell the observers what came of it."""
+        self.seconds = time.perf_counter() - self.begun
+        self.rows, self.error = rows, error
+        for observer in observers:
+            observer.answered(self)
+
+    @property
+    def count(self) -> int:
+        """The number of rows that came, or that the server says were written."""
+        return self.rows.count if isinstance(self.request, Copy) else len(self.rows.data) or self.rows.count
+
+    @property
+    def event(self) -> StatementEvent:
+        """What listeners are told."""
+        request = self.request
+        arguments = 0 if isinstance(request, Copy) else len(request.args)
+        return StatementEvent(request.text, arguments, self.count, self.seconds, request.purpose, self.error)
+
+
+class Observer(Protocol):
+    """What hears of every exchange of an engine, or of one session."""
+
+    def sending(self, exchange: Exchange) -> None:
+        """Hear of a request that is about to be sent; `exchange.sent` may be replaced."""
+        ...
+
+    def answered(self, exchange: Exchange) -> None:
+        """Hear what came of it: rows, or an error."""
+        ...
+
+
+class Listening:
+    """The observer that calls a listener."""
+
+    __slots__ = ("_listener",)
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def sending(self, exchange: Exchange) -> None:
+        """Nothing to do before there is an answer."""
+
+    def answered(self, exchange: Exchange) -> None:
+        """Call the listener."""
+        _ = self._listener(exchange.event)
 
 
 class SessionChannel:
@@ -76,7 +148,7 @@ class SessionChannel:
         try:
             if request.once and not self._engine.pool.alive(connection):
                 connection = self._replace()
-            if self._engine.listeners:
+            if self._engine.observers:
                 return self._observed(connection, request)
             rows: Rows = connection.execute(request)
         except ConnectionLost as error:
@@ -136,13 +208,15 @@ class SessionChannel:
         return NOTHING
 
     def _observed(self, connection: Any, request: Statement | Copy) -> Rows:
-        begun = time.perf_counter()
+        observers = self._engine.observers
+        exchange = Exchange(self, connection, request)
+        exchange.announce(observers)
         try:
-            rows: Rows = connection.execute(request)
+            rows: Rows = connection.execute(exchange.sent)
         except BaseException as error:
-            self._engine.tell(event_of(request, NOTHING, begun, error))
+            exchange.close(observers, NOTHING, error)
             raise
-        self._engine.tell(event_of(request, rows, begun))
+        exchange.close(observers, rows)
         return rows
 
 
@@ -178,7 +252,7 @@ class AsyncSessionChannel:
         try:
             if request.once and not await self._engine.pool.alive(connection):
                 connection = await self._replace()
-            if self._engine.listeners:
+            if self._engine.observers:
                 return await self._observed(connection, request)
             rows: Rows = await connection.execute(request)
         except ConnectionLost as error:
@@ -240,20 +314,13 @@ class AsyncSessionChannel:
         return NOTHING
 
     async def _observed(self, connection: Any, request: Statement | Copy) -> Rows:
-        begun = time.perf_counter()
+        observers = self._engine.observers
+        exchange = Exchange(self, connection, request)
+        exchange.announce(observers)
         try:
-            rows: Rows = await connection.execute(request)
+            rows: Rows = await connection.execute(exchange.sent)
         except BaseException as error:
-            self._engine.tell(event_of(request, NOTHING, begun, error))
+            exchange.close(observers, NOTHING, error)
             raise
-        self._engine.tell(event_of(request, rows, begun))
+        exchange.close(observers, rows)
         return rows
-
-
-def event_of(request: Statement | Copy, rows: Rows, begun: float, error: BaseException | None = None) -> StatementEvent:
-    """Return the event for a request that began at `begun` (`time.perf_counter`)."""
-    seconds = time.perf_counter() - begun
-    count = len(rows.data) or rows.count
-    if isinstance(request, Copy):
-        return StatementEvent(request.text, 0, rows.count, seconds, request.purpose, error)
-    return StatementEvent(request.text, len(request.args), count, seconds, request.purpose, error)

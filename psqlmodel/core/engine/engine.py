@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar, overlo
 from psqlmodel.core.beginning import begin_text
 from psqlmodel.core.engine import jobs
 from psqlmodel.core.engine.catalog import Catalog
-from psqlmodel.core.engine.channel import Listener, SessionChannel, StatementEvent
+from psqlmodel.core.engine.channel import Listener, Listening, Observer, SessionChannel
 from psqlmodel.core.engine.dsn import Target, parse_dsn
 from psqlmodel.core.engine.jobs import PreparedTransaction
 from psqlmodel.core.engine.options import PGBOUNCER, Options, read_options
@@ -86,7 +86,7 @@ def create_async_engine(dsn: str | None = None, **options: Any) -> AsyncEngine:
 
 
 class EngineBase:
-    """What both engines are: options, listeners, catalog.
+    """What both engines are: options, observers, catalog.
 
     `runner` runs a function in sessions; set by those who know sessions: an engine does not.
     """
@@ -98,7 +98,7 @@ class EngineBase:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.catalog = Catalog()
-        self.listeners: tuple[Listener, ...] = ()
+        self.observers: tuple[Observer, ...] = ()
         self.events = Events(awaits=self._awaits)
         self._target = options.target
         self._server: Any = None
@@ -112,10 +112,14 @@ class EngineBase:
 
             stop = engine.on_statement(lambda event: print(event.seconds, event.text))
         """
-        self.listeners = (*self.listeners, listener)
+        return self.observe(Listening(listener))
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Let an observer hear of each exchange with the server, values included; returns a function that ends this."""
+        self.observers = (*self.observers, observer)
 
         def stop() -> None:
-            self.listeners = tuple([each for each in self.listeners if each is not listener])
+            self.observers = tuple([each for each in self.observers if each is not observer])
 
         return stop
 
@@ -127,11 +131,6 @@ class EngineBase:
             stop = engine.on("before_flush", stamp)
         """
         return self.events.on(event, handler)
-
-    def tell(self, event: StatementEvent) -> None:
-        """Tell the listeners what was sent."""
-        for listener in self.listeners:
-            _ = listener(event)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.options.target}>"

@@ -16,7 +16,6 @@ from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from psqlmodel.core.engine.channel import StatementEvent
 from psqlmodel.core.engine.dsn import Target
 from psqlmodel.core.engine.jobs import AsyncDirect, Direct
 from psqlmodel.errors import ConfigurationError, DatabaseError
@@ -24,6 +23,7 @@ from psqlmodel.steps import Statement, Steps, run, run_async
 
 if TYPE_CHECKING:
     from psqlmodel.core.engine.async_engine import AsyncEngine
+    from psqlmodel.core.engine.channel import Observer
     from psqlmodel.core.engine.engine import Engine, EngineBase
 
 _TOKEN: Final = re.compile(r"([0-9A-F]{1,8})/([0-9A-F]{1,8})")
@@ -165,13 +165,9 @@ class _Source:
         self._last: Replica | None = None
 
     @property
-    def listeners(self) -> tuple[Any, ...]:
+    def observers(self) -> tuple[Observer, ...]:
         """Those of the engine."""
-        return self._base.listeners
-
-    def tell(self, event: StatementEvent) -> None:
-        """Tell the listeners of the engine what was sent."""
-        self._base.tell(event)
+        return self._base.observers
 
     @property
     def here(self) -> Any:
@@ -189,12 +185,11 @@ class _Same:
         self._base = engine
         self.pool = replica.pool
         self.acquire = replica.pool.acquire
-        self.tell = engine.tell
 
     @property
-    def listeners(self) -> tuple[Any, ...]:
+    def observers(self) -> tuple[Observer, ...]:
         """Those of the engine."""
-        return self._base.listeners
+        return self._base.observers
 
     @property
     def here(self) -> Any:
