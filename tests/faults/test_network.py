@@ -36,7 +36,8 @@ async def test_connections_that_were_reset_are_not_noticed(place: Place, network
         async with both.session() as session:
             ann = await session.get(Author, -1)
             await asyncio.to_thread(network.reset)
-            assert [book.title for book in await session.exec(Select(Book).OrderBy(Book.title)).all()] == ["A", "B", "C"]
+            books = await session.exec(Select(Book).OrderBy(Book.title)).all()
+            assert [book.title for book in books] == ["A", "B", "C"]
             await asyncio.to_thread(network.reset)
             ann.name = "Anna"
             await session.commit()

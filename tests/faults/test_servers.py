@@ -58,7 +58,8 @@ async def test_a_crash_between_two_requests_is_not_noticed(tmp_path: Path, kind:
                 with crashed(server, how):
                     ann.name = "Anna"
                     await session.commit()
-                    assert [book.title for book in await other.exec(Select(Book).OrderBy(Book.title)).all()] == ["A", "B", "C"]
+                    books = await other.exec(Select(Book).OrderBy(Book.title)).all()
+                    assert [book.title for book in books] == ["A", "B", "C"]
                     bob.name = "Bobby"
                     await other.commit()
                     with observed(server.dsn) as observer:
