@@ -18,7 +18,7 @@ from psqlmodel.core.engine.async_engine import AsyncEngine
 from psqlmodel.core.engine.channel import AsyncSessionChannel
 from psqlmodel.core.loading import access
 from psqlmodel.core.loading.reading import Loaded
-from psqlmodel.core.loading.result import PendingQuery, PendingResult
+from psqlmodel.core.loading.result import Led, PendingQuery, PendingResult
 from psqlmodel.core.parallel import coroutines
 from psqlmodel.core.row import Row
 from psqlmodel.core.savepoint import AsyncNested
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncEngine", "AsyncSession"]
 
 T = TypeVar("T")
+S = TypeVar("S")
 M = TypeVar("M")
 A = TypeVar("A")
 B = TypeVar("B")
@@ -182,6 +183,12 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
         """Return the first object or row of a query, or None."""
         return self.exec(query, params).first()
 
+    @overload
+    def exec_scalar(self, query: Query[Led[S]], params: None = None) -> PendingQuery[S | None]: ...
+    @overload
+    def exec_scalar(self, query: Query[T], params: None = None) -> PendingQuery[T | None]: ...
+    @overload
+    def exec_scalar(self, query: str, params: Params = None) -> PendingQuery[Any]: ...
     def exec_scalar(self, query: Any, params: Any = None) -> PendingQuery[Any]:
         """Return the first value of the first row of a query, or None."""
         return self.exec(query, params).scalar()

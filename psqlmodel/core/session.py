@@ -18,7 +18,7 @@ from psqlmodel.core.engine.channel import SessionChannel
 from psqlmodel.core.engine.engine import EngineBase
 from psqlmodel.core.guard import Guard
 from psqlmodel.core.loading import access
-from psqlmodel.core.loading.result import QueryResult
+from psqlmodel.core.loading.result import Led, QueryResult
 from psqlmodel.core.row import Row
 from psqlmodel.core.savepoint import Nested
 from psqlmodel.core.shell import Lock, Params, SessionBase
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "Session", "create_async_engine", "create_engine"]
 
 T = TypeVar("T")
+S = TypeVar("S")
 M = TypeVar("M")
 A = TypeVar("A")
 B = TypeVar("B")
@@ -237,6 +238,12 @@ class Session(Verbs, SessionBase[Engine]):
         """Return the first object or row of a query, or None."""
         return self.exec(query, params).first()
 
+    @overload
+    def exec_scalar(self, query: Query[Led[S]], params: None = None) -> S | None: ...
+    @overload
+    def exec_scalar(self, query: Query[T], params: None = None) -> T | None: ...
+    @overload
+    def exec_scalar(self, query: str, params: Params = None) -> Any: ...
     def exec_scalar(self, query: Any, params: Any = None) -> Any:
         """Return the first value of the first row of a query, or None."""
         return self.exec(query, params).scalar()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from psqlmodel.errors import QueryError
 from psqlmodel.query.expression import Expression
+from psqlmodel.query.include import Includable
 
 if TYPE_CHECKING:
     from psqlmodel.model.relations import RelationInfo
@@ -54,7 +55,7 @@ class RelationPath:
         """Skip the first `count` related objects of each parent."""
         return self._with(offset=_count("Offset", count))
 
-    def Include(self, *paths: Any) -> RelationPath:
+    def Include(self, *paths: Includable) -> RelationPath:
         """Load relations of the related objects too: further relations, paths or model classes."""
         return self._with(includes=(*self.includes, *paths))
 

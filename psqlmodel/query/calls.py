@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
 from psqlmodel.errors import QueryError
-from psqlmodel.query.expression import Expression, Ordering, compose, literal
+from psqlmodel.query.expression import Expression, Ordering, Predicate, compose, literal
 from psqlmodel.query.nodes import AGGREGATE, ATOM, NO_SOURCES, WINDOW, Node
 from psqlmodel.query.quoting import quote
 from psqlmodel.types import PgType
@@ -48,7 +48,7 @@ class Call(Expression[T_co]):
         made = tuple(_ordering(item) for item in ordering)
         return self._remade(ordering=(*self.ordering, *made))
 
-    def Filter(self, condition: Expression[bool]) -> Self:
+    def Filter(self, condition: Predicate) -> Self:
         """Let the aggregate see only the rows for which `condition` holds."""
         if not isinstance(condition, Expression) or condition.flags & (AGGREGATE | WINDOW):
             raise QueryError(f"Filter takes a condition without aggregates, not {condition!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar, overload
 
 from psqlmodel.errors import QueryError
 from psqlmodel.query.expression import (
@@ -29,6 +29,9 @@ from psqlmodel.query.nodes import (
 from psqlmodel.query.statement import Query
 from psqlmodel.query.values import bind_list
 
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
 
 class Case:
     """Choose a value by conditions: `Case().When(User.age < 18, "minor").Else("adult")`.
@@ -39,12 +42,18 @@ class Case:
     def __init__(self, subject: Expression[Any] | None = None) -> None:
         self._subject = subject
 
-    def When(self, condition: Any, result: Any) -> CaseExpression:
+    @overload
+    def When(self, condition: Any, result: Expression[T]) -> CaseExpression[T]: ...
+    @overload
+    def When(self, condition: Any, result: Query[Any]) -> CaseExpression[Any]: ...
+    @overload
+    def When(self, condition: Any, result: T) -> CaseExpression[T]: ...
+    def When(self, condition: Any, result: Any) -> CaseExpression[Any]:
         """Add a case: what holds, and the value then."""
         return CaseExpression(self._subject, (), None, False).When(condition, result)
 
 
-class CaseExpression(Expression[Any]):
+class CaseExpression(Expression[T_co | None], Generic[T_co]):
     """A CASE with one arm at least; `Else` ends it, without it the value is NULL where no case holds."""
 
     __slots__ = ("arms", "ended", "otherwise", "subject")
@@ -64,7 +73,13 @@ class CaseExpression(Expression[Any]):
             made = self._written()
             super().__init__(made.shape, made.params, made.sources, made.flags, ATOM, made.type)
 
-    def When(self, condition: Any, result: Any) -> CaseExpression:
+    @overload
+    def When(self, condition: Any, result: Expression[T]) -> CaseExpression[T_co | T]: ...
+    @overload
+    def When(self, condition: Any, result: Query[Any]) -> CaseExpression[Any]: ...
+    @overload
+    def When(self, condition: Any, result: T) -> CaseExpression[T_co | T]: ...
+    def When(self, condition: Any, result: Any) -> CaseExpression[Any]:
         """Add a case: what holds, and the value then."""
         if self.ended:
             raise QueryError("Case: .When(…) comes before .Else(…)")
@@ -74,7 +89,13 @@ class CaseExpression(Expression[Any]):
             )
         return CaseExpression(self.subject, (*self.arms, (condition, result)), None, False)
 
-    def Else(self, result: Any) -> CaseExpression:
+    @overload
+    def Else(self, result: Expression[T]) -> Expression[T_co | T]: ...
+    @overload
+    def Else(self, result: Query[Any]) -> Expression[Any]: ...
+    @overload
+    def Else(self, result: T) -> Expression[T_co | T]: ...
+    def Else(self, result: Any) -> Expression[Any]:
         """Give the value for when no case holds."""
         if self.ended:
             raise QueryError("Case has one .Else(…)")

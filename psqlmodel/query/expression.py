@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import NoneType
-from typing import Any, Final, Generic, NoReturn, TypeVar
+from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar
 
 from psqlmodel.errors import QueryError
 from psqlmodel.query.nodes import (
@@ -39,6 +39,9 @@ from psqlmodel.types import PgType
 from psqlmodel.types.scalars import text
 
 T_co = TypeVar("T_co", covariant=True)
+# What a clause takes as a condition. For type checkers a column of the plain spelling (`age: int = Column()`) compares
+# to a bool; what really is a bool is refused when the query is built.
+Predicate: TypeAlias = "Expression[bool | None] | bool"
 
 _new = object.__new__
 
@@ -391,14 +394,15 @@ class Source:
 
 
 class TableSource(Source):
-    """A table or view, by name and schema."""
+    """A table or view, by name and schema; `distribution` is the column that spreads its rows over several servers."""
 
-    __slots__ = ("name", "schema")
+    __slots__ = ("distribution", "name", "schema")
 
     def __init__(self, name: str, schema: str | None = None) -> None:
         super().__init__(quote(name), TableName(qualified(name, schema)))
         self.name = name
         self.schema = schema
+        self.distribution: str | None = None
 
     def __repr__(self) -> str:
         return self.name if self.schema is None else f"{self.schema}.{self.name}"

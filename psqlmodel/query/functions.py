@@ -6,11 +6,12 @@ An argument that is no expression becomes a parameter with the type of its Pytho
 from __future__ import annotations
 
 import datetime
-from typing import Any, TypeVar
+from decimal import Decimal
+from typing import Any, TypeVar, overload
 
 from psqlmodel.errors import QueryError
 from psqlmodel.query.calls import Call, aggregate, argument, call, make_call
-from psqlmodel.query.expression import Expression, cast_name, compose, typed
+from psqlmodel.query.expression import ColumnExpression, Expression, cast_name, compose, typed
 from psqlmodel.query.nodes import AGGREGATE, WINDOW
 from psqlmodel.types import PgType
 from psqlmodel.types.jsons import jsonb
@@ -18,6 +19,7 @@ from psqlmodel.types.scalars import bigint, boolean, double, integer, text, uuid
 from psqlmodel.types.temporal import date, timestamptz
 
 T = TypeVar("T")
+M = TypeVar("M")
 
 _star: Expression[Any] = Expression("*")
 
@@ -31,27 +33,47 @@ def Count(what: Any = None) -> Call[int]:
     return aggregate("count", what, type=bigint)
 
 
-def Sum(what: Expression[T]) -> Call[T | None]:
+@overload
+def Sum(what: Expression[T]) -> Call[T | None]: ...
+@overload
+def Sum(what: T) -> Call[T | None]: ...  # a column of the plain spelling
+def Sum(what: Any) -> Call[Any]:
     """Add up; NULL where there is no row."""
     return aggregate("sum", what)
 
 
-def Avg(what: Expression[Any]) -> Call[Any]:
+@overload
+def Avg(what: Expression[int | Decimal | None]) -> Call[Decimal | None]: ...
+@overload
+def Avg(what: Any) -> Call[Any]: ...
+def Avg(what: Any) -> Call[Any]:
     """Compute the mean; NULL where there is no row."""
     return aggregate("avg", what)
 
 
-def Min(what: Expression[T]) -> Call[T | None]:
+@overload
+def Min(what: Expression[T]) -> Call[T | None]: ...
+@overload
+def Min(what: T) -> Call[T | None]: ...  # a column of the plain spelling
+def Min(what: Any) -> Call[Any]:
     """Find the least value; NULL where there is no row."""
     return aggregate("min", what, type=_type(what))
 
 
-def Max(what: Expression[T]) -> Call[T | None]:
+@overload
+def Max(what: Expression[T]) -> Call[T | None]: ...
+@overload
+def Max(what: T) -> Call[T | None]: ...  # a column of the plain spelling
+def Max(what: Any) -> Call[Any]:
     """Find the greatest value; NULL where there is no row."""
     return aggregate("max", what, type=_type(what))
 
 
-def ArrayAgg(what: Expression[T]) -> Call[list[T] | None]:
+@overload
+def ArrayAgg(what: Expression[T]) -> Call[list[T] | None]: ...
+@overload
+def ArrayAgg(what: T) -> Call[list[T] | None]: ...  # a column of the plain spelling
+def ArrayAgg(what: Any) -> Call[Any]:
     """Collect the values into an array."""
     type_ = _type(what)
     return aggregate("array_agg", what, type=type_.array() if type_ is not None and not type_.serial else None)
@@ -140,24 +162,84 @@ def NthValue(what: Expression[T], n: int) -> Call[T | None]:
     return _window("nth_value", what, n, type=_type(what))
 
 
+# --- for type checkers: at run time these give back what they are given -------------------------------------
+
+
+@overload
+def Nullable(what: type[M]) -> Expression[M | None]: ...
+@overload
+def Nullable(what: Expression[T]) -> Expression[T | None]: ...
+@overload
+def Nullable(what: Any) -> Any: ...
+def Nullable(what: Any) -> Any:
+    """Tell type checkers that a model or an expression may be missing from a row, on the outer side of a join.
+
+    Select(User, Nullable(Order)).LeftJoin(Order, Order.user_id == User.id)  # rows of (User, Order | None)
+    """
+    return what
+
+
+@overload
+def NotNullable(what: Expression[T | None]) -> Expression[T]: ...
+@overload
+def NotNullable(what: Any) -> Any: ...
+def NotNullable(what: Any) -> Any:
+    """Tell type checkers that an expression is never NULL in this query: `Select(NotNullable(Sum(Order.total)))`."""
+    return what
+
+
+@overload
+def Col(what: ColumnExpression[T]) -> ColumnExpression[T]: ...
+@overload
+def Col(what: T) -> ColumnExpression[T]: ...
+def Col(what: Any) -> Any:
+    """Tell type checkers that a column of the plain spelling (`age: int = Column()`) is a column.
+
+    On the class it has the type of its value for them. Raises `QueryError` for what is no column.
+
+        Select(User).Where(Col(User.age).In([1, 2])).OrderBy(Col(User.name).Desc())
+    """
+    if not isinstance(what, ColumnExpression):
+        raise QueryError(f"Col takes a column such as User.name, not {type(what).__name__}")
+    return what
+
+
 # --- values -------------------------------------------------------------------------------------------------
 
 
+@overload
+def Coalesce(a: Expression[T | None], b: Expression[T] | T, /) -> Call[T]: ...
+@overload
+def Coalesce(a: Expression[T | None], b: Expression[T | None] | T | None, c: Expression[T] | T, /) -> Call[T]: ...
+@overload
+def Coalesce(*values: Any) -> Call[Any]: ...
 def Coalesce(*values: Any) -> Call[Any]:
     """Take the first value that is not NULL."""
     return _alike("coalesce", values)
 
 
+@overload
+def NullIf(value: Expression[T], other: Any) -> Call[T | None]: ...
+@overload
+def NullIf(value: Any, other: Any) -> Call[Any]: ...
 def NullIf(value: Any, other: Any) -> Call[Any]:
     """Make NULL of a value that equals another."""
     return _alike("nullif", (value, other))
 
 
+@overload
+def Greatest(value: Expression[T], /, *others: Expression[T] | T) -> Call[T]: ...
+@overload
+def Greatest(*values: Any) -> Call[Any]: ...
 def Greatest(*values: Any) -> Call[Any]:
     """Take the greatest of several values."""
     return _alike("greatest", values)
 
 
+@overload
+def Least(value: Expression[T], /, *others: Expression[T] | T) -> Call[T]: ...
+@overload
+def Least(*values: Any) -> Call[Any]: ...
 def Least(*values: Any) -> Call[Any]:
     """Take the least of several values."""
     return _alike("least", values)

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psqlmodel.errors import QueryError
+
+if TYPE_CHECKING:
+    from psqlmodel.model.base import PSQLModel
+    from psqlmodel.model.path import RelationPath
+
+# What may be included: relations, paths of them, model classes. For type checkers a relation of the plain spelling is
+# an object or a list of objects.
+Includable: TypeAlias = "RelationPath | ModelPath | type[PSQLModel] | PSQLModel | list[Any] | None"
 
 
 class ModelPath:
@@ -14,7 +22,7 @@ class ModelPath:
         self.target = target
         self.includes = includes
 
-    def Include(self, *paths: Any) -> ModelPath:
+    def Include(self, *paths: Includable) -> ModelPath:
         """Load relations of these objects too."""
         return ModelPath(self.target, (*self.includes, *map(included, paths)))
 

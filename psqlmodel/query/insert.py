@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from psqlmodel.errors import QueryError
 from psqlmodel.query.constructs import EXCLUDED, Excluded, carried
-from psqlmodel.query.expression import ColumnExpression, Expression, compose
+from psqlmodel.query.expression import ColumnExpression, Expression, Predicate, compose
 from psqlmodel.query.nodes import CastSlot, ExcludedName, Node, Shape
 from psqlmodel.query.outputs import outputs_of
 from psqlmodel.query.quoting import quote
@@ -103,7 +103,7 @@ class InsertQuery(Query[T]):
             raise QueryError("OnConflict: where= describes a partial index: name its columns too")
         return ConflictClause(self, self._target(columns, constraint, where))
 
-    def Where(self, *conditions: Expression[bool]) -> Self:
+    def Where(self, *conditions: Predicate) -> Self:
         """Update only the existing rows for which all conditions hold: after `.DoUpdate(…)`."""
         if not self.action:
             raise QueryError("Insert: .Where(…) belongs to .OnConflict(…).DoUpdate(…)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Generic, Self, TypeVar
 
 from psqlmodel.errors import QueryError
-from psqlmodel.query.expression import Expression, Source
+from psqlmodel.query.expression import Predicate, Source
 from psqlmodel.query.nodes import Node
 from psqlmodel.query.outputs import outputs_of
 from psqlmodel.query.quoting import quote
@@ -27,22 +27,22 @@ class MergeQuery(Query[T]):
         self.on: Node | None = None
         self.cases: tuple[tuple[str, Node | None, str, tuple[Assignment, ...]], ...] = ()
 
-    def Using(self, entity: Any, on: Expression[bool]) -> Self:
+    def Using(self, entity: Any, on: Predicate) -> Self:
         """Take rows of a table or subquery, which meet ours where `on` holds."""
         if self.source is not None:
             raise QueryError("Merge has one Using")
         source, known = added(self.known, entity, "Using")
         return self._with(source=source, known=known, on=checked(on, known, "Using"))
 
-    def WhenMatched(self, condition: Expression[bool] | None = None) -> MergeCase[Self]:
+    def WhenMatched(self, condition: Predicate | None = None) -> MergeCase[Self]:
         """Say what happens to a row of ours that meets one: `.Update(…)`, `.Delete()` or `.DoNothing()`."""
         return MergeCase(self, "WHEN MATCHED", self._checked(condition))
 
-    def WhenNotMatched(self, condition: Expression[bool] | None = None) -> MergeCase[Self]:
+    def WhenNotMatched(self, condition: Predicate | None = None) -> MergeCase[Self]:
         """Say what happens to a row of the source that meets none: `.Insert(…)` or `.DoNothing()`."""
         return MergeCase(self, "WHEN NOT MATCHED", self._checked(condition))
 
-    def WhenNotMatchedBySource(self, condition: Expression[bool] | None = None) -> MergeCase[Self]:
+    def WhenNotMatchedBySource(self, condition: Predicate | None = None) -> MergeCase[Self]:
         """Say what happens to a row of ours that meets none (PostgreSQL 17): `.Update(…)` or `.Delete()`."""
         return MergeCase(self, "WHEN NOT MATCHED BY SOURCE", self._checked(condition))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from psqlmodel.errors import QueryError
 from psqlmodel.query.expression import Expression, Ordering
-from psqlmodel.query.include import deepened, included
+from psqlmodel.query.include import Includable, deepened, included
 from psqlmodel.query.nodes import Node, Shape
 from psqlmodel.query.outputs import position
 from psqlmodel.query.statement import Assembly, Query
@@ -65,7 +65,7 @@ class Rowset(Query[T]):
         query.key = self.key and (*self.key, "OFFSET")
         return query
 
-    def Include(self, *paths: Any) -> Self:
+    def Include(self, *paths: Includable) -> Self:
         """Load relations of the objects too, one query for each: relations, paths of them, or model classes.
 
         Select(User).Include(User.orders.Where(Order.total > 100).Limit(3))

@@ -9,15 +9,22 @@ tables happens by accident.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, overload
 
 from psqlmodel.errors import QueryError
-from psqlmodel.query.expression import ColumnExpression, Expression, Source, TableSource, paren
+from psqlmodel.query.expression import ColumnExpression, Expression, Predicate, Source, TableSource, paren
 from psqlmodel.query.nodes import AND, GROUPED, INHERITED, NO_SOURCES, WINDOW, Node, Shape
 from psqlmodel.query.outputs import EntityOutput, outputs_of
 from psqlmodel.query.rowset import Rowset
 from psqlmodel.query.sources import source_of
 from psqlmodel.query.statement import Assembly, added, checked, missing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date, time, timedelta
+    from decimal import Decimal
+    from enum import Enum
+    from uuid import UUID
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -30,6 +37,10 @@ G = TypeVar("G")
 H = TypeVar("H")
 I = TypeVar("I")
 J = TypeVar("J")
+
+# What gives rows of unknown types: subqueries, and columns of the plain spelling, which are values for type checkers.
+# Not `Any`: where several of these overloads fit a column of `dict[str, Any]`, mypy takes none.
+Untyped: TypeAlias = "Source | int | float | Decimal | str | bytes | date | time | timedelta | UUID | Enum | Sequence[Any] | dict[Any, Any] | None"
 
 _ON_TRUE: Final = Expression[bool]("TRUE")
 _MOST_BEGUN = 256  # kept for each table; a program has a few, unless its select lists are computed
@@ -80,7 +91,7 @@ class SelectQuery(Rowset[T]):
             made._begin()
         return made
 
-    def Join(self, entity: Any, on: Expression[bool] | None = None) -> Self:
+    def Join(self, entity: Any, on: Predicate | None = None) -> Self:
         """Join a table where `on` holds, or along a relation, as `JoinRelated` does.
 
             Select(User).Join(Order, Order.user_id == User.id)
@@ -92,17 +103,17 @@ class SelectQuery(Rowset[T]):
             return self._related("\nJOIN ", entity, None, "Join")
         return self._joined("\nJOIN ", entity, on, "Join")
 
-    def LeftJoin(self, entity: Any, on: Expression[bool] | None = None) -> Self:
+    def LeftJoin(self, entity: Any, on: Predicate | None = None) -> Self:
         """Join a table where `on` holds, or along a relation, keeping rows without a partner."""
         if on is None:
             return self._related("\nLEFT JOIN ", entity, None, "LeftJoin")
         return self._joined("\nLEFT JOIN ", entity, on, "LeftJoin")
 
-    def RightJoin(self, entity: Any, on: Expression[bool]) -> Self:
+    def RightJoin(self, entity: Any, on: Predicate) -> Self:
         """Join a table, keeping its rows without a partner."""
         return self._joined("\nRIGHT JOIN ", entity, on, "RightJoin")
 
-    def FullJoin(self, entity: Any, on: Expression[bool]) -> Self:
+    def FullJoin(self, entity: Any, on: Predicate) -> Self:
         """Join a table, keeping rows of both sides without a partner."""
         return self._joined("\nFULL JOIN ", entity, on, "FullJoin")
 
@@ -110,11 +121,11 @@ class SelectQuery(Rowset[T]):
         """Join every row with every row of a table."""
         return self._joined("\nCROSS JOIN ", entity, None, "CrossJoin")
 
-    def LateralJoin(self, subquery: Any, on: Expression[bool] | None = None) -> Self:
+    def LateralJoin(self, subquery: Any, on: Predicate | None = None) -> Self:
         """Join a subquery that may refer to the tables before it."""
         return self._joined("\nJOIN LATERAL ", subquery, _ON_TRUE if on is None else on, "LateralJoin")
 
-    def LeftLateralJoin(self, subquery: Any, on: Expression[bool] | None = None) -> Self:
+    def LeftLateralJoin(self, subquery: Any, on: Predicate | None = None) -> Self:
         """Join a subquery that may refer to the tables before it, keeping rows without a partner."""
         return self._joined("\nLEFT JOIN LATERAL ", subquery, _ON_TRUE if on is None else on, "LeftLateralJoin")
 
@@ -131,23 +142,24 @@ class SelectQuery(Rowset[T]):
 
     # --- rows -----------------------------------------------------------------------------------------------
 
-    def Where(self, *conditions: Expression[bool]) -> Self:
+    def Where(self, *conditions: Predicate) -> Self:
         """Keep the rows for which all conditions hold, beside those that are there already.
 
         Raises `QueryError` for what is no condition, for aggregates, and for tables that are not in the
         query.
         """
         query, known = self._copied(), self.known
+        given: tuple[Any, ...] = conditions  # what is none is refused below
         called: list[Shape] = ["WHERE"]
         values = [*self.where_values]
-        for condition in conditions:
+        for condition in given:
             if type(condition) is not Expression or condition.flags or not condition.sources <= known:
                 query._admit(checked(condition, known, "Where"))
             called.append(condition.shape)
             if condition.level < AND:
                 called.append(condition.level)  # beside others it gets parentheses
             values += condition.params
-        query.where = self.where + conditions
+        query.where = self.where + given
         query.where_values = values
         query.key = self.key and (*self.key, tuple(called))
         return query
@@ -159,7 +171,7 @@ class SelectQuery(Rowset[T]):
             made += _groupable(item)
         return self._with(grouping=(*self.grouping, *made), **self._naming("GROUP BY", made))
 
-    def Having(self, *conditions: Expression[bool]) -> Self:
+    def Having(self, *conditions: Predicate) -> Self:
         """Keep the groups for which all conditions hold."""
         for condition in conditions:
             if not isinstance(condition, Expression):
@@ -167,13 +179,14 @@ class SelectQuery(Rowset[T]):
             if condition.flags & WINDOW:
                 raise QueryError(f"Having can't use a window function: {condition!r}")
         query = self._copied()
+        given: tuple[Any, ...] = conditions
         called: list[Shape] = ["HAVING"]
         values = [*self.having_values]
-        for condition in conditions:
+        for condition in given:
             query._admit(condition)
             called += (condition.shape, condition.level)
             values += condition.params
-        query.having = self.having + conditions
+        query.having = self.having + given
         query.having_values = values
         query.key = self.key and (*self.key, tuple(called))
         return query
@@ -439,7 +452,13 @@ def Select(
     /,
 ) -> SelectQuery[tuple[A, B, C, D, E, F, G, H, I, J]]: ...
 @overload
-def Select(*items: type[Any] | Node | Source) -> SelectQuery[Any]: ...
+def Select(
+    a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any, i: Any, j: Any, k: Any, /, *more: Any
+) -> SelectQuery[Any]: ...
+@overload
+def Select(a: Untyped, /, *more: Any) -> SelectQuery[Any]: ...
+@overload
+def Select(a: type[A] | Expression[A], b: Untyped, /, *more: Any) -> SelectQuery[Any]: ...
 def Select(*items: Any) -> SelectQuery[Any]:
     """Read objects of a model, or rows of columns and expressions.
 

@@ -24,7 +24,7 @@ from psqlmodel.query.sources import CommonTable, CteReference, Subquery, names, 
 if TYPE_CHECKING:
     from psqlmodel.query.compiler import Compiled
 
-T = TypeVar("T")
+T = TypeVar("T", covariant=True)
 _new = object.__new__
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Self, TypeAlias, TypeVar
 
 from psqlmodel.errors import QueryError
-from psqlmodel.query.expression import Expression, Source
+from psqlmodel.query.expression import Predicate, Source
 from psqlmodel.query.nodes import Node
 from psqlmodel.query.outputs import outputs_of
 from psqlmodel.query.quoting import quote
@@ -40,7 +40,7 @@ class _ChangingQuery(Query[T]):
         self.where: tuple[Node, ...] = ()
         self.every = False
 
-    def Where(self, *conditions: Expression[bool]) -> Self:
+    def Where(self, *conditions: Predicate) -> Self:
         """Change the rows for which all conditions hold, beside those that are there already."""
         made = tuple(checked(condition, self.known, "Where") for condition in conditions)
         return self._with(where=self.where + made)

@@ -10,6 +10,7 @@ from psqlmodel.query import (
     ArrayAgg,
     Case,
     Coalesce,
+    Col,
     Count,
     DateTrunc,
     Delete,
@@ -18,6 +19,8 @@ from psqlmodel.query import (
     Lag,
     Lower,
     Max,
+    NotNullable,
+    Nullable,
     RowNumber,
     Select,
     StringAgg,
@@ -36,6 +39,16 @@ GOLDEN = {
         lambda: Select(Item).Where(Item.kind == "x"),
         'SELECT "Order Item"."Id", "Order Item"."order", "Order Item"."select"\nFROM "Ware"."Order Item"\n'
         'WHERE "Order Item"."select" = $1',
+    ),
+    "what is for type checkers": (
+        lambda: Select(Nullable(User), NotNullable(Order.total), Nullable(Order.id)).Join(
+            Order, Order.user_id == User.id
+        ),
+        str(Select(User, Order.total, Order.id).Join(Order, Order.user_id == User.id)),
+    ),
+    "Col": (
+        lambda: Select(Col(User.id)).OrderBy(Col(User.name).Desc()),
+        'SELECT "users"."id"\nFROM "users"\nORDER BY "users"."name" DESC',
     ),
     "columns": (lambda: Select(User.id, User.name), 'SELECT "users"."id", "users"."name"\nFROM "users"'),
     "labels": (
@@ -231,6 +244,7 @@ REFUSED = {
     "nothing": (lambda: Select(), "needs something"),
     "no entity": (lambda: Select("users"), "takes models, columns"),
     "an object": (lambda: Select(5), "takes models, columns"),
+    "Col of a value": (lambda: Select(Col("name")), "Col takes a column such as User.name, not str"),
     "a table that is not in the query": (lambda: Select(User).Where(Order.total > 1), "orders, which is not in"),
     "a condition before its join": (
         lambda: Select(User).Where(Order.total > 1).Join(Order, Order.user_id == User.id),

@@ -25,7 +25,7 @@ assert_type(Insert(User).Values(name="x").Returning(User.id), InsertQuery[Any])
 
 Update(User).Set(naem="x")  # names are checked when the query is built, not here
 
-Select(5)  # type: ignore[call-overload]
+Select(object())  # type: ignore[call-overload]
 Select(User).Limit("1")  # type: ignore[arg-type]
 Select(User).Where(1)  # type: ignore[arg-type]
 User.id.As(5)  # type: ignore[arg-type]

@@ -10,11 +10,23 @@ from typing import Any, assert_type
 from models import Item, Mood, Order, User
 
 from psqlmodel import (
+    ArrayAgg,
     AsyncEngine,
     AsyncQueryResult,
     AsyncSession,
+    Avg,
+    Case,
+    Coalesce,
+    Col,
     Column,
+    Count,
+    Delete,
     Engine,
+    Lower,
+    Max,
+    NotNullable,
+    Now,
+    Nullable,
     QueryResult,
     Range,
     ResultRow,
@@ -22,12 +34,15 @@ from psqlmodel import (
     SelectQuery,
     Session,
     SessionManager,
+    Sum,
+    Update,
     create_async_engine,
     create_engine,
 )
 from psqlmodel.core.bulk import Counted
 from psqlmodel.model.path import RelationPath
-from psqlmodel.query import ColumnExpression, Expression
+from psqlmodel.query import Call, ColumnExpression, Expression
+from psqlmodel.query.constructs import CaseExpression
 
 # --- attributes: an expression on the class, a value on an object ----------------------------------------------------
 
@@ -85,6 +100,50 @@ assert_type(Select(User.id, User.name), SelectQuery[tuple[int, str]])
 assert_type(Select(User, User.nick), SelectQuery[tuple[User, str | None]])
 assert_type(Select(User).Where(User.id > 1).Include(User.orders).Limit(1), SelectQuery[User])
 
+assert_type(
+    Select(
+        User.id, User.name, User.nick, User.mood, User.tags, User.data, User.marks, User.feeling, User.seen, Item.id
+    ),
+    SelectQuery[
+        tuple[int, str, str | None, Mood, list[str], dict[str, Any], list[int], Mood | None, datetime | None, int]
+    ],
+)
+assert_type(Select(User, Nullable(Order)), SelectQuery[tuple[User, Order | None]])
+assert_type(Select(User.name, Nullable(Item.id)), SelectQuery[tuple[str, int | None]])
+assert_type(Select(NotNullable(User.nick)), SelectQuery[tuple[str]])
+assert_type(Select(User).LeftJoin(User.orders).Where(User.nick == None, User.id.In([1])), SelectQuery[User])  # noqa: E711
+Select(User).Include(User.orders, Order, User.orders.Include(Order.user))
+
+# --- functions -------------------------------------------------------------------------------------------------------
+
+assert_type(Count(), Call[int])
+assert_type(Sum(User.id), Call[int | None])
+assert_type(Avg(User.id), Call[Decimal | None])
+assert_type(Max(User.name), Call[str | None])
+assert_type(ArrayAgg(User.name), Call[list[str] | None])
+assert_type(Coalesce(User.nick, "x"), Call[str])
+assert_type(Coalesce(Sum(User.id), 0), Call[int])
+assert_type(Coalesce(User.nick, User.name), Call[str])
+assert_type(Lower(User.name), Call[str])
+assert_type(Now(), Call[datetime])
+assert_type(Case().When(User.id > 1, "a"), CaseExpression[str])
+assert_type(Select(Case().When(User.id > 1, "a")), SelectQuery[tuple[str | None]])
+assert_type(Case().When(User.id > 1, "a").Else(User.name), Expression[str])
+assert_type(Case().When(User.id > 1, User.name).When(User.id > 4, 3).Else(None), Expression[str | int | None])
+assert_type(Select(User.name, Count(), Sum(User.id)).GroupBy(User.name), SelectQuery[tuple[str, int, int | None]])
+
+# --- the plain spelling: on the class a column has the type of its value ---------------------------------------------
+
+assert_type(Select(Order).Where(Order.total > 3, Order.note == None), SelectQuery[Order])  # noqa: E711
+Select(Order).Join(User, Order.user_id == User.id).OrderBy(Order.total).Limit(3)
+Select(Order.total, Count()).GroupBy(Order.total).Having(Count() > 1)
+Select(Item).Include(Item.order, Item.others)
+assert_type(Sum(Order.total), Call[Decimal | None])
+assert_type(Select(Col(Order.id), Col(Order.total)), SelectQuery[tuple[int, Decimal]])
+Select(Order).Where(Col(Order.note).ILike("a%"), Col(Order.id).In([1, 2])).OrderBy(Col(Order.total).Desc())
+Update(Order).Set(total=Order.total + 1).Where(Order.id == 1)
+Delete(Order).Where(Order.total > 3)
+
 # --- sessions --------------------------------------------------------------------------------------------------------
 
 engine = create_engine("embedded")
@@ -108,6 +167,15 @@ with Session(engine, auto_commit=True) as session:
     assert_type(session.bulk_delete([1, 2], model=User, progress=print), int)
     assert_type(session.copy_to(Select(User), "users.csv"), int)
     assert_type(session.copy_from(User, "users", format="binary", columns=[User.id]), int)
+    assert_type(session.exec_scalar(Select(User.id)), int | None)
+    assert_type(session.exec_scalar(Select(User.nick, User.id)), str | None)
+    assert_type(session.exec_scalar(Select(User)), User | None)
+    assert_type(session.exec(Select(User.id, User.name)).scalars(), list[int])
+    assert_type(session.exec(Select(User)).scalars(), list[User])
+    assert_type(session.exec(Select(User.id)).scalar(), int | None)
+    assert_type(session.exec("SELECT 1").scalars(), list[Any])
+    for streamed in session.stream(Select(User)):
+        assert_type(streamed, User)
     for each in session.exec(Select(User)):
         assert_type(each, User)
     for key, name in session.exec(Select(User.id, User.name)):
@@ -135,6 +203,12 @@ async def main() -> None:
         assert_type(await session.exec(Select(User)).one_or_none(), User | None)
         assert_type(await session.exec(Select(User.id, User.name)).all(), list[tuple[int, str]])
         assert_type(await session.exec_one(Select(User)), User | None)
+        assert_type(await session.exec_scalar(Select(User.id)), int | None)
+        assert_type(await session.exec(Select(User.id, User.name)).scalars(), list[int])
+        result = await session.exec(Select(User))
+        assert_type(await result.scalar(), User | None)
+        async for streamed in session.stream(Select(User, User.name)):
+            assert_type(streamed, tuple[User, str])
         assert_type(await (await session.exec("SELECT 1")).one(), ResultRow)
         await session.add(user)
         await session.commit()

@@ -30,7 +30,7 @@ class User(PSQLModel):
     data: Column[dict[str, Any]] = Column(type=jsonb, default_factory=dict)
     marks: Column[list[int]] = Column(type=array(smallint), default_factory=list)
     feeling: Column[Mood | None] = Column(type=enum_type(Mood))
-    span: Column[Range[int] | None]
+    span: Column[Range[int] | None] = Column()
     seen: Column[datetime | None] = Column(server_default="now()")
     orders: Relation[list[Order]] = Relation()
     friends: Relation[list[User]] = Relation(secondary="friends", secondary_keys=("one_id", "other_id"))

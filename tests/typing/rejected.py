@@ -25,6 +25,13 @@ order.user = order  # type: ignore[assignment]  # pyright: ignore[reportAttribut
 user.nam  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 order.total = "3"  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
 
+User(nam="Ada")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+User(name=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+User(id=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+User(name="Ada", orders=[User(name="x")])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+Order(total="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Order(user=Order())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
 # --- declarations ----------------------------------------------------------------------------------------------------
 
 Column(primari_key=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -43,6 +50,11 @@ class Wrong(PSQLModel):
 User.nam  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 Select(User).Wher(User.id == 1)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 Select(User).Where(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Select(User).Where(User.name)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Select(User).Include(User.name)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Select(User).Join(Order, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+row: tuple[str, str] = session.exec(Select(User.id, User.name)).one()  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+count: str | None = session.exec_scalar(Select(User.id))  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 User.orders.Wher()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 # --- sessions --------------------------------------------------------------------------------------------------------

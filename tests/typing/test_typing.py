@@ -1,23 +1,47 @@
-"""mypy and pyright see what `accepted.py` asserts, and reject each line of `rejected.py`."""
+"""mypy and pyright see what `accepted.py` and docs/typing.md assert, and reject each line of `rejected.py`."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+
+import pytest
+
+from ..docs.snippets import snippets
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 EXAMPLES = [str(HERE / name) for name in ("models.py", "accepted.py", "rejected.py", "verbs.py")]
 
 
-def test_mypy() -> None:
-    assert _errors("mypy", "--strict", "--config-file", "pyproject.toml", *EXAMPLES) == []
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """The program of docs/typing.md."""
+    program = tmp_path / "page.py"
+    codes = [snippet.code.text for snippet in snippets((ROOT / "docs" / "typing.md").read_text(encoding="utf-8"))]
+    program.write_text("\n".join(map(_in_coroutine, codes)), encoding="utf-8")
+    return program
 
 
-def test_pyright() -> None:
-    project = str(HERE / "pyrightconfig.json")  # the marks of mypy mean nothing to it there
-    assert _errors("pyright", "--project", project, "--pythonpath", sys.executable) == []
+def _in_coroutine(code: str) -> str:
+    """Put a snippet that awaits into a coroutine, as in a program."""
+    return f"async def main() -> None:\n{textwrap.indent(code, '    ')}" if "await " in code else code
+
+
+def test_mypy(page: Path) -> None:
+    assert _errors("mypy", "--strict", "--config-file", "pyproject.toml", *EXAMPLES, str(page)) == []
+
+
+def test_pyright(page: Path) -> None:
+    # A configuration of its own: the marks of mypy mean nothing to it there.
+    config = json.loads((HERE / "pyrightconfig.json").read_text(encoding="utf-8"))
+    config |= {"include": [str(HERE), str(page)], "extraPaths": [str(ROOT), str(HERE)]}
+    project = page.with_name("pyrightconfig.json")
+    project.write_text(json.dumps(config), encoding="utf-8")
+    assert _errors("pyright", "--project", str(project), "--pythonpath", sys.executable) == []
 
 
 def _errors(*command: str) -> list[str]:
@@ -26,4 +50,5 @@ def _errors(*command: str) -> list[str]:
     lines = [line.strip() for line in found.stdout.splitlines()]
     assert lines, found.stderr
     assert lines[-1].startswith(("Success", "Found")) or " errors, " in lines[-1], found.stdout
-    return [line for line in lines if "error:" in line and any(Path(name).name in line for name in EXAMPLES)]
+    names = ["page.py", *(Path(example).name for example in EXAMPLES)]
+    return [line for line in lines if "error:" in line and any(name in line for name in names)]

@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar, overload
 
 from psqlmodel.core.loading.reading import Loaded
 from psqlmodel.errors import MultipleResultsFound, NoResultFound
 
-T = TypeVar("T")
-R = TypeVar("R")
+if TYPE_CHECKING:
+    from psqlmodel.core.row import Row as ResultRow
+
+T = TypeVar("T", covariant=True)
+R = TypeVar("R", covariant=True)
+S = TypeVar("S")
+Led: TypeAlias = "tuple[S, *tuple[Any, ...]]"  # a row whose first value is an S
 
 
 class _Items(Generic[T]):
@@ -83,10 +88,22 @@ class QueryResult(_Items[T]):
         """
         return only(self._items) if self._items else None
 
+    @overload
+    def scalars(self: QueryResult[Led[S]]) -> list[S]: ...
+    @overload
+    def scalars(self: QueryResult[ResultRow]) -> list[Any]: ...
+    @overload
+    def scalars(self) -> list[T]: ...
     def scalars(self) -> list[Any]:
         """Return the first value of each row; objects are themselves."""
         return scalars(self._items)
 
+    @overload
+    def scalar(self: QueryResult[Led[S]]) -> S | None: ...
+    @overload
+    def scalar(self: QueryResult[ResultRow]) -> Any: ...
+    @overload
+    def scalar(self) -> T | None: ...
     def scalar(self) -> Any:
         """Return the first value of the first row, or None where there is no row."""
         return scalars(self._items[:1])[0] if self._items else None
@@ -123,10 +140,22 @@ class AsyncQueryResult(_Items[T]):
         """
         return only(self._items) if self._items else None
 
+    @overload
+    async def scalars(self: AsyncQueryResult[Led[S]]) -> list[S]: ...
+    @overload
+    async def scalars(self: AsyncQueryResult[ResultRow]) -> list[Any]: ...
+    @overload
+    async def scalars(self) -> list[T]: ...
     async def scalars(self) -> list[Any]:
         """Return the first value of each row; objects are themselves."""
         return scalars(self._items)
 
+    @overload
+    async def scalar(self: AsyncQueryResult[Led[S]]) -> S | None: ...
+    @overload
+    async def scalar(self: AsyncQueryResult[ResultRow]) -> Any: ...
+    @overload
+    async def scalar(self) -> T | None: ...
     async def scalar(self) -> Any:
         """Return the first value of the first row, or None where there is no row."""
         return scalars(self._items[:1])[0] if self._items else None
@@ -214,10 +243,22 @@ class PendingResult(Pending[AsyncQueryResult[T]]):
         """Return the only object or row, or None; see `QueryResult.one_or_none`."""
         return self._verb(lambda result: result.one_or_none())
 
+    @overload
+    def scalars(self: PendingResult[Led[S]]) -> PendingQuery[list[S]]: ...
+    @overload
+    def scalars(self: PendingResult[ResultRow]) -> PendingQuery[list[Any]]: ...
+    @overload
+    def scalars(self) -> PendingQuery[list[T]]: ...
     def scalars(self) -> PendingQuery[list[Any]]:
         """Return the first value of each row; objects are themselves."""
         return self._verb(lambda result: result.scalars())
 
+    @overload
+    def scalar(self: PendingResult[Led[S]]) -> PendingQuery[S | None]: ...
+    @overload
+    def scalar(self: PendingResult[ResultRow]) -> PendingQuery[Any]: ...
+    @overload
+    def scalar(self) -> PendingQuery[T | None]: ...
     def scalar(self) -> PendingQuery[Any]:
         """Return the first value of the first row, or None where there is no row."""
         return self._verb(lambda result: result.scalar())
