@@ -254,13 +254,19 @@ def table(
     indexes: Iterable[Index] = (),
     comment: str | None = None,
     optimistic: str | None = None,
+    distributed_by: str | None = None,
+    reference: bool = False,
+    colocate_with: Any = None,
 ) -> Callable[[type[M]], type[M]]:
     """Map a class to the table `name`.
 
     Parameters: `schema` is the table's schema (by default what the connection's search path finds); `constraints` are
     `Unique`, `Check`, `ForeignKey`, `Exclude`; `indexes` are `Index`; `comment` is the table's comment;
     `optimistic="xmin"` refuses to write over a row that someone else changed, without a column for it: PostgreSQL's own
-    `xmin` is the version, and a read-only attribute.
+    `xmin` is the version, and a read-only attribute. On a Citus cluster `distributed_by` is the column by whose values
+    the rows are spread over the nodes, `colocate_with` the model or table with which their shards stay together
+    (`"none"`: with none; by default with all whose column has the same type), `reference=True` asks for a copy of the
+    table on every node.
     Raises `MappingError` where the class can't be mapped as it is written.
 
         @table("users", indexes=[Index("name")])
@@ -278,6 +284,10 @@ def table(
         mapper = Mapper(cls, source, attributes, declared, tuple(constraints), tuple(indexes), comment)
         for key, relation in relations.items():
             mapper.add_relation(RelationInfo(mapper, key, relation), mapper.relations)
+        if distributed_by is not None or reference or colocate_with is not None:
+            _distribute(mapper, distributed_by, reference, colocate_with)
+        if registry.distributed:
+            _check_neighbours(mapper)
         cls.__mapper__ = mapper
         cls.__source__ = source
         cls.__columns__ = mapper.columns
@@ -286,6 +296,21 @@ def table(
         return cls
 
     return decorate
+
+
+def _distribute(mapper: Mapper, by: str | None, reference: bool, colocate_with: Any) -> None:
+    from psqlmodel.model.distribution import distribution_of  # most programs need none of it
+
+    mapper.distribution = distribution_of(mapper, by, reference, colocate_with)
+    column = mapper.distribution.column
+    mapper.source.distribution = None if column is None else column.name
+    registry.distributed = True
+
+
+def _check_neighbours(mapper: Mapper) -> None:
+    from psqlmodel.model.distribution import check_neighbours
+
+    check_neighbours(mapper, registry.mappers())
 
 
 def _answer(cls: Any, mapper: Mapper) -> None:

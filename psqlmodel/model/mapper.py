@@ -19,6 +19,7 @@ from psqlmodel.query.expression import TableSource
 
 if TYPE_CHECKING:
     from psqlmodel.model.base import PSQLModel
+    from psqlmodel.model.distribution import Distribution
     from psqlmodel.model.relations import RelationInfo
 
 
@@ -59,12 +60,14 @@ class Mapper:
         self.finds_by_key = bool(self.primary_key) and all(c.key not in self.mutable for c in self.primary_key)
         self.defaults = tuple(c for c in self.columns if c.has_default())
         self.version = next((c for c in self.columns if c.version), None)  # see versions.py
+        self.distribution: Distribution | None = None  # see distribution.py
         self.relations: dict[str, RelationInfo] = {}
         self.hidden: dict[str, RelationInfo] = {}
         self._all_relations: tuple[RelationInfo, ...] = ()
         self._link_tables: frozenset[str] | None = None
         self.related_keys: set[str] = set()  # under these, raw ones included, instances hold related objects
         self.loaders: dict[Any, Any] = {}  # generated functions by what they load; see codegen
+        self.forms: dict[Any, Any] = {}  # what outside data looks like; see outside.py and psqlmodel.pydantic
         # What a loader makes before it becomes an instance: the same memory layout without `__setattr__`.
         self.twin = type(cls.__name__, (Instance,), {"__module__": cls.__module__, "__qualname__": cls.__qualname__})
         self.detached = Clean(None, self)
@@ -219,6 +222,7 @@ class Registry:
     def __init__(self) -> None:
         self._mappers: dict[tuple[str, str], weakref.ref[Mapper]] = {}
         self.version = 0  # grows with every class: what was derived from all of them is out of date then
+        self.distributed = False  # whether any class is: programs without such classes look here, and no further
 
     def add(self, mapper: Mapper) -> None:
         """Register a mapper; a class of the same module and qualified name is replaced."""

@@ -21,7 +21,8 @@ from psqlmodel.schema.description import (
     SchemaInfo,
     TableInfo,
 )
-from psqlmodel.schema.order import in_dependency_order
+from psqlmodel.schema.order import LateKey, in_dependency_order, key_of
+from psqlmodel.schema.spreading import distribute, ready_to_distribute
 from psqlmodel.schema.wanted import describe
 from psqlmodel.steps import Release, Statement, Steps
 
@@ -102,6 +103,11 @@ def _statement(text: str) -> Statement:
 
 def _create(needed: SchemaInfo) -> Iterator[str]:
     tables, late = in_dependency_order(needed.tables)
+    spread = [table for table in tables if table.distribution is not None]
+    if spread:
+        late += [(table, key) for table, key in _keys_of_spread(tables, spread) if (table, key) not in late]
+    if spread:
+        yield ready_to_distribute(spread[0])
     yield from map(_create_schema, needed.schemas)
     yield from map(_create_extension, needed.extensions)
     yield from map(_create_enum, needed.enums)
@@ -111,10 +117,21 @@ def _create(needed: SchemaInfo) -> Iterator[str]:
         yield _create_table(table, keys)
         for index in table.indexes:
             yield _create_index(table, index)
+    if spread:
+        yield from distribute(spread)
     for table, key in late:
         yield _add_foreign_key(table, key)
     for table in tables:
         yield from _comments(table)
+
+
+def _keys_of_spread(tables: Sequence[TableInfo], spread: Sequence[TableInfo]) -> Iterator[LateKey]:
+    """Give the foreign keys from and to spread tables: Citus takes them where both tables are spread already."""
+    names = {key_of(table) for table in spread}
+    for table in tables:
+        for key in table.foreign_keys:
+            if table in spread or (key.schema, key.table) in names:
+                yield table, key
 
 
 def _table(table: TableInfo) -> str:

@@ -89,6 +89,16 @@ class IndexInfo(Record):
     include: tuple[str, ...] = ()
 
 
+class DistributionInfo(Record):
+    """How a table is spread over the nodes of a Citus cluster: by a column, or (None) as a copy on every node.
+
+    `colocate_with` is SQL text: a table, `default` or `none`.
+    """
+
+    column: str | None
+    colocate_with: str | None = None
+
+
 class TableInfo(Record):
     """A table, view or the like with all that belongs to it.
 
@@ -111,6 +121,7 @@ class TableInfo(Record):
     partition_of: tuple[str, str] | None = None
     partition_key: str | None = None
     definition: str | None = None
+    distribution: DistributionInfo | None = None
 
     def column(self, name: str) -> ColumnInfo:
         """Return the column called `name`; raises `KeyError` where there is none."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from psqlmodel.errors import MappingError
 from psqlmodel.model.constraints import Check, Exclude, ForeignKey, Index, Unique
+from psqlmodel.model.distribution import check_keys, check_types
 from psqlmodel.model.fields import Column
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.relations import RelationInfo
@@ -20,6 +21,7 @@ from psqlmodel.query.quoting import quote
 from psqlmodel.schema.description import (
     CheckInfo,
     ColumnInfo,
+    DistributionInfo,
     EnumInfo,
     ExcludeInfo,
     ForeignKeyInfo,
@@ -47,8 +49,11 @@ def describe(mappers: Iterable[Mapper]) -> SchemaInfo:
     """
     models = _Models(mappers)
     tables = [models.table(mapper) for mapper in models.mappers]
-    tables += _junctions(models)
+    junctions = _junctions(models)
+    tables += junctions
     _check_names(tables)
+    if any(mapper.distribution is not None for mapper in models.mappers):
+        _check_distribution(models, junctions)
     types = [_innermost(column.type) for mapper in models.mappers for column in mapper.columns]
     enums = [_enum(type_) for type_ in types if type_.labels]
     schemas = [*(table.schema for table in tables), *(enum.schema for enum in enums)]
@@ -98,6 +103,7 @@ class _Models:
             excludes=tuple(_exclude(mapper, c) for c in constraints if isinstance(c, Exclude)),
             indexes=_indexes(mapper),
             comment=mapper.comment,
+            distribution=_distribution(mapper),
         )
 
     def column(self, mapper: Mapper, column: Column[Any]) -> ColumnInfo:
@@ -107,7 +113,7 @@ class _Models:
             type=self.type_name(mapper, column),
             nullable=bool(column.nullable) and not column.primary_key,
             default=None if column.server_default is None else sql_text(column.server_default),
-            identity=column.identity or _automatic_identity(mapper, column),
+            identity=automatic_identity(mapper, column),
             generated=None if column.generated is None else sql_text(column.generated),
             comment=column.comment,
         )
@@ -166,8 +172,12 @@ def _remote(target: Mapper, key: ForeignKey) -> tuple[Column[Any], ...]:
     return tuple(target.column(name) for name in key.remote) if key.remote else target.primary_key
 
 
-def _automatic_identity(mapper: Mapper, column: Column[Any]) -> str:
-    """An integer that alone is the primary key, and that nothing gives a value, comes from the database."""
+def automatic_identity(mapper: Mapper, column: Column[Any]) -> str:
+    """Return the identity of a column: an integer that alone is the primary key, and that nothing gives a value, comes
+    from the database.
+    """
+    if column.identity is not None:
+        return column.identity
     gives_itself = column.has_default() or column.server_default is not None or column.generated is not None
     if not _is_key(mapper, column) or gives_itself or _in_foreign_key(mapper, _name(column)):
         return ""
@@ -283,6 +293,47 @@ def _element(mapper: Mapper, what: Any, opclass: str | None = None) -> tuple[str
 
 def _word(expression: str) -> str:
     return re.sub(r"\W+", "_", expression).strip("_")
+
+
+# --- distribution -------------------------------------------------------------------------------------------
+
+
+def _distribution(mapper: Mapper) -> DistributionInfo | None:
+    given = mapper.distribution
+    if given is None:
+        return None
+    return DistributionInfo(None if given.column is None else _name(given.column), given.colocate_with)
+
+
+def _check_distribution(models: _Models, junctions: Sequence[TableInfo]) -> None:
+    """Refuse foreign keys that a cluster refuses, now that all tables are known."""
+    for mapper in models.mappers:
+
+        def target_of(key: ForeignKey, near: Mapper = mapper) -> Mapper | None:
+            return models.find(near, key.table)[2]
+
+        check_keys(mapper, target_of)
+        for key in mapper.foreign_keys:
+            target = target_of(key) if key.enforced else None
+            ours, theirs = _spreading(mapper), None if target is None else _spreading(target)
+            if target is not None and ours is not None and theirs is not None:
+                check_types(mapper, target, _stored(models, mapper, ours), _stored(models, target, theirs))
+    for table in junctions:
+        for made in table.foreign_keys:
+            far = models.by_table.get((made.schema, made.table))
+            if far is not None and _spreading(far) is not None:
+                raise MappingError(
+                    f"{table.name} is the link table of {far.name}, which is distributed: write a model for it, with "
+                    'distributed_by=… and keys that hold the distribution column, and pass it as secondary="…"'
+                )
+
+
+def _spreading(mapper: Mapper) -> Column[Any] | None:
+    return None if mapper.distribution is None else mapper.distribution.column
+
+
+def _stored(models: _Models, mapper: Mapper, column: Column[Any]) -> str:
+    return _SERIALS.get(models.type_name(mapper, column), models.type_name(mapper, column))
 
 
 # --- many-to-many -------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from psqlmodel.core.bulk.rows import Batch, Form, batches_of, changed_rows, dump
 from psqlmodel.core.bulk.sending import send, whole
 from psqlmodel.core.bulk.source import Callback, Source, tell
 from psqlmodel.core.transaction import execute, within
-from psqlmodel.core.unitofwork import deletion, sql, versioning
+from psqlmodel.core.unitofwork import deletion, routing, sql, versioning
 from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.errors import InvalidValueError, StaleObjectError
 from psqlmodel.steps import Statement, Steps
@@ -93,11 +93,17 @@ def _update(workspace: Workspace, batch: Batch) -> Steps[None]:
     type_of = workspace.catalog.type_of
     sets = sql.named(changed, [type_of(column) for column in changed])
     wanted = sql.named(keys, [type_of(column) for column in keys])
-    text = sql.update_many(mapper.qualified, sets, wanted, [], versioning.bump(mapper))
     args = dumped(workspace, batch, [*changed, *keys])
+    stored = args[len(changed) :]
+    if mapper.distribution is None:
+        text = sql.update_many(mapper.qualified, sets, wanted, [], versioning.bump(mapper))
+    else:
+        routed, values = routing.route(mapper, stored, type_of, len(args) + 1)
+        text = routing.update_many(mapper, sets, wanted, [], versioning.bump(mapper), routed)
+        args = [*args, *values]
     rows = yield from send(workspace, batch, Statement(text, args, purpose="bulk"))
     if rows.count != len(batch.items):
-        yield from _report_lost(workspace, batch, sql.missing_rows(mapper.qualified, wanted), args[len(changed) :])
+        yield from _report_lost(workspace, batch, wanted, stored)
     yield from read_again(workspace, mapper, changed, _keys(batch), batch.items)
 
 
@@ -131,9 +137,16 @@ def _ascending(keys: Sequence[Any]) -> bool:
         return False
 
 
-def _report_lost(workspace: Workspace, batch: Batch, text: str, keys: list[list[Any]]) -> Steps[None]:
-    rows = yield from execute(workspace, Statement(text, keys, purpose="bulk"))
-    lost = sorted([row[0] - 1 for row in rows.data], key=batch.positions.__getitem__)
+def _report_lost(
+    workspace: Workspace, batch: Batch, keys: list[sql.TypedColumn], arrays: list[list[Any]]
+) -> Steps[None]:
+    if batch.mapper.distribution is None:
+        text = sql.missing_rows(batch.mapper.qualified, keys)
+        rows = yield from execute(workspace, Statement(text, arrays, purpose="bulk"))
+        missing = [row[0] for row in rows.data]
+    else:
+        missing = yield from routing.missing(workspace, batch.mapper, keys, arrays, "bulk")
+    lost = sorted([n - 1 for n in missing], key=batch.positions.__getitem__)
     named = ", ".join(f"models[{batch.positions[n]}]" for n in lost[:5])
     more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
     raise StaleObjectError(
@@ -163,7 +176,12 @@ def _delete(workspace: Workspace, batch: Batch) -> Steps[int]:
     columns = list(mapper.primary_key)
     named = sql.named(columns, [workspace.catalog.type_of(column) for column in columns])
     arrays = dumped(workspace, batch, columns)
-    statement = Statement(sql.delete(mapper.qualified, named), arrays, fresh=True, purpose="bulk")
+    routed = ""
+    if mapper.distribution is not None and len(columns) > 1:
+        routed, values = routing.route(mapper, arrays, workspace.catalog.type_of, len(arrays) + 1)
+        arrays = [*arrays, *values]
+    text = sql.delete(mapper.qualified, named, routed=routed)
+    statement = Statement(text, arrays, fresh=True, purpose="bulk")
     rows = yield from send(workspace, batch, statement)
     if workspace.identity.mappers():
         _follow(workspace, batch)

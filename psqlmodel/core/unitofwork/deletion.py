@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from psqlmodel.core.unitofwork import links, sql, versioning
+from psqlmodel.core.unitofwork import links, routing, sql, versioning
 from psqlmodel.core.unitofwork.collect import Changes
 from psqlmodel.core.unitofwork.ordering import Group
 from psqlmodel.core.unitofwork.sending import send
@@ -42,7 +42,12 @@ def delete(workspace: Workspace, group: Group, changes: Changes) -> Steps[None]:
     if together:
         text = sql.delete_together(parts)
     else:
-        text = sql.delete(*parts[0]) if first.version is None else sql.delete_guarded(*parts[0])
+        routed = ""
+        if first.distribution is not None and len(first.primary_key) > 1:
+            routed, values = routing.route(first, args, type_of, len(args) + 1)
+            args += values
+        delete_rows = sql.delete if first.version is None else sql.delete_guarded
+        text = delete_rows(*parts[0], routed=routed)
     rows = yield from send(workspace, first, rows_of[first], Statement(text, args, purpose="flush"))
     if not together and rows.count == len(rows_of[first]):
         return

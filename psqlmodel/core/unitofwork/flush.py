@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.events import notify_of_flush, refuse_within_flush
 from psqlmodel.core.transaction import fail, within
-from psqlmodel.core.unitofwork import deletion, insertion, links, together, updating
+from psqlmodel.core.unitofwork import deletion, insertion, links, routing, together, updating
 from psqlmodel.core.unitofwork.collect import Changes, Texts, collect, remembered, validate
 from psqlmodel.core.unitofwork.grouping import regroup
 from psqlmodel.core.unitofwork.ordering import parents_first
@@ -19,6 +19,7 @@ from psqlmodel.core.unitofwork.parts import parts_of
 from psqlmodel.core.unitofwork.takeover import Takeovers, find_takeovers, placeholder
 from psqlmodel.errors import PSQLModelError
 from psqlmodel.gcpause import relax_for
+from psqlmodel.model.mapper import registry
 from psqlmodel.model.state import Raw, raw_name, set_state
 from psqlmodel.steps import Steps
 
@@ -64,6 +65,8 @@ def flush(workspace: Workspace) -> Steps[None]:
 
 
 def _write(workspace: Workspace, changes: Changes) -> Steps[None]:
+    if registry.distributed:
+        routing.refuse_moved(changes)
     order = parents_first(changes.mappers)
     takeovers = find_takeovers(changes)
     parts = parts_of(workspace, changes, order, takeovers)

@@ -116,10 +116,12 @@ def update_many(
     keys: Sequence[TypedColumn],
     returning: Sequence[str],
     made: Sequence[str] = (),
+    routed: str = "",
 ) -> str:
     """Return the UPDATE of many rows `t`: an array per new value, then an array per key column.
 
-    `made` are assignments besides. With `returning` the result has the ordinal (from 1) first.
+    `made` are assignments besides, `routed` is a condition besides (see `routing`). With `returning` the result has the
+    ordinal (from 1) first.
     """
     parts = [*columns, *keys]
     arrays = ", ".join(f"${n}::{type_.transport}[]" for n, (_, type_) in enumerate(parts, 1))
@@ -128,22 +130,43 @@ def update_many(
     where = keys_equal(keys, len(columns) + 1)
     back = f" RETURNING d.ord, {', '.join(f't.{name}' for name in returning)}" if returning else ""
     return (
-        f"UPDATE {table} AS t SET {sets} FROM unnest({arrays}) WITH ORDINALITY AS d({fields}, ord) WHERE {where}{back}"
+        f"UPDATE {table} AS t SET {sets} FROM unnest({arrays}) WITH ORDINALITY AS d({fields}, ord) "
+        f"WHERE {where}{routed}{back}"
     )
 
 
-def delete(table: str, keys: Sequence[TypedColumn], first: int = 1) -> str:
-    """Return the DELETE of many rows: an array per key column, from parameter `first` on."""
+def update_many_cast(
+    table: str,
+    columns: Sequence[TypedColumn],
+    keys: Sequence[TypedColumn],
+    returning: Sequence[str],
+    made: Sequence[str],
+    routed: str,
+) -> str:
+    """Return what `update_many` does, with the values cast to their types in a common table before."""
+    parts = [*columns, *keys]
+    values = ", ".join(f"d.c{n}{type_.cast} AS c{n}" for n, (_, type_) in enumerate(parts, 1))
+    sets = ", ".join([*(f"{name} = d.c{n}" for n, (name, _) in enumerate(columns, 1)), *made])
+    where = " AND ".join(f"t.{name} = d.c{n}" for n, (name, _) in enumerate(keys, len(columns) + 1))
+    back = f" RETURNING d.ord, {', '.join(f't.{name}' for name in returning)}" if returning else ""
+    return (
+        f"WITH d AS MATERIALIZED (SELECT {values}, d.ord FROM {unnest(parts)}) "
+        f"UPDATE {table} AS t SET {sets} FROM d WHERE {where}{routed}{back}"
+    )
+
+
+def delete(table: str, keys: Sequence[TypedColumn], first: int = 1, routed: str = "") -> str:
+    """Return the DELETE of many rows: an array per key column, from parameter `first` on; `routed`: see `routing`."""
     if len(keys) == 1:
         name, type_ = keys[0]
         cast = f"{type_.cast}[]" if type_.cast else ""
         return f"DELETE FROM {table} WHERE {name} = ANY(${first}::{type_.transport}[]{cast})"
-    return f"DELETE FROM {table} AS t USING {unnest(keys, first)} WHERE {keys_equal(keys, 1)}"
+    return f"DELETE FROM {table} AS t USING {unnest(keys, first)} WHERE {keys_equal(keys, 1)}{routed}"
 
 
-def delete_guarded(table: str, keys: Sequence[TypedColumn], first: int = 1) -> str:
+def delete_guarded(table: str, keys: Sequence[TypedColumn], first: int = 1, routed: str = "") -> str:
     """Return the DELETE of many rows, the version among their keys; the result has the ordinals of those found."""
-    return f"DELETE FROM {table} AS t USING {unnest(keys, first)} WHERE {keys_equal(keys, 1)} RETURNING d.ord"
+    return f"DELETE FROM {table} AS t USING {unnest(keys, first)} WHERE {keys_equal(keys, 1)}{routed} RETURNING d.ord"
 
 
 def lock(table: str, keys: Sequence[TypedColumn]) -> str:
@@ -151,10 +174,10 @@ def lock(table: str, keys: Sequence[TypedColumn]) -> str:
     return f"SELECT d.ord FROM {unnest(keys)} JOIN {table} AS t ON {keys_equal(keys, 1)} ORDER BY d.ord FOR UPDATE OF t"
 
 
-def by_keys(table: str, keys: Sequence[TypedColumn], columns: Sequence[str]) -> str:
+def by_keys(table: str, keys: Sequence[TypedColumn], columns: Sequence[str], routed: str = "") -> str:
     """Return the query for the ordinals (from 1) and some columns of rows: an array per key column."""
-    wanted = ", ".join(f"t.{column}" for column in columns)
-    return f"SELECT d.ord, {wanted} FROM {unnest(keys)} JOIN {table} AS t ON {keys_equal(keys, 1)}"
+    wanted = ", ".join(["d.ord", *(f"t.{column}" for column in columns)])
+    return f"SELECT {wanted} FROM {unnest(keys)} JOIN {table} AS t ON {keys_equal(keys, 1)}{routed}"
 
 
 def delete_together(parts: Sequence[tuple[str, Sequence[TypedColumn]]]) -> str:

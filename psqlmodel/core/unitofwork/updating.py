@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.transaction import execute
-from psqlmodel.core.unitofwork import insertion, sql, versioning
+from psqlmodel.core.unitofwork import insertion, routing, sql, versioning
 from psqlmodel.core.unitofwork.collect import dumped, dumped_column, outgoing, take_all_keys, values_of
 from psqlmodel.core.unitofwork.sending import send
 from psqlmodel.model.fields import Column
@@ -74,8 +74,14 @@ def _statement(
         text = sql.update_one(mapper.qualified, sets, keys, returning, bump)
     else:
         arrays = [dumped_column(mapper, column, type_, array) for column, type_, array in columns]
-        args = [*arrays, *key_arrays(mapper, objects, type_of), *guarding]
-        text = sql.update_many(mapper.qualified, sets, keys, returning, bump)
+        stored = key_arrays(mapper, objects, type_of)
+        args = [*arrays, *stored, *guarding]
+        if mapper.distribution is None:
+            text = sql.update_many(mapper.qualified, sets, keys, returning, bump)
+        else:
+            routed, values = routing.route(mapper, stored, type_of, len(args) + 1)
+            text = routing.update_many(mapper, sets, keys, returning, bump, routed)
+            args += values
     return Statement(text, args, purpose="flush")
 
 
@@ -200,10 +206,15 @@ def vacate(
 def _stale(workspace: Workspace, mapper: Mapper, objects: list[Any], answered: Rows) -> Steps[None]:
     """Find out which rows were not there, or not in the version that was read, and raise."""
     if mapper.version is None:
-        text = sql.missing_rows(mapper.qualified, named_keys(mapper, workspace.catalog.type_of))
-        args = key_arrays(mapper, objects, workspace.catalog.type_of)
-        rows = yield from execute(workspace, Statement(text, args, purpose="flush"))
-        lost = [objects[row[0] - 1] for row in rows.data] or objects
+        type_of = workspace.catalog.type_of
+        keys, args = named_keys(mapper, type_of), key_arrays(mapper, objects, type_of)
+        if mapper.distribution is None:
+            text = sql.missing_rows(mapper.qualified, keys)
+            rows = yield from execute(workspace, Statement(text, args, purpose="flush"))
+            missing = [row[0] for row in rows.data]
+        else:
+            missing = yield from routing.missing(workspace, mapper, keys, args, "flush")
+        lost = [objects[n - 1] for n in missing] or objects
     else:
         found = [row[0] for row in answered.data] if len(objects) > 1 else []
         lost = versioning.lost_of(objects, found)
