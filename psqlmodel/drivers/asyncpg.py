@@ -24,7 +24,7 @@ from uuid import UUID
 import asyncpg
 from asyncpg import exceptions
 
-from psqlmodel.drivers import wire
+from psqlmodel.drivers import binary, wire
 from psqlmodel.drivers.failure import make_error
 from psqlmodel.drivers.files import literal_text
 from psqlmodel.drivers.inherited import Inherited
@@ -621,6 +621,11 @@ async def _open(dsn: dict[str, str], settings: dict[str, str] | None, connect_ti
     raw._protocol.get_settings().add_python_codec(
         1231, "_numeric", "pg_catalog", (), "scalar", wire.to_text, _numerics, "text"
     )
+    for oid in binary.NUMBERS:
+        name, array = wire.NATIVE[oid]
+        raw._protocol.get_settings().add_python_codec(
+            array, f"_{name}", "pg_catalog", (), "scalar", *binary.codec(oid), "binary"
+        )
     raw._protocol.get_settings().register_data_types(_ARRAYS)
     return raw
 

@@ -21,7 +21,6 @@ import weakref
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import repeat
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from psqlmodel.errors import NotLoadedError
@@ -309,17 +308,11 @@ class Instance:
 
 
 set_state = Instance.__dict__["_state"].__set__
-state_of = attrgetter("_state")
 
 
 def set_states(objects: Iterable[Any], state: Any) -> None:
     """Give many instances one state: nothing in Python is called for each."""
     deque(map(set_state, objects, repeat(state)), maxlen=0)
-
-
-def are_deleted_as_they_were(objects: Iterable[Any]) -> bool:
-    """Tell whether all these instances are deleted without modifications; nothing in Python is called for each."""
-    return {*map(type, set(map(state_of, objects)))} == {Deleted}
 
 
 def missing(obj: PSQLModel, key: str) -> Any:

@@ -87,6 +87,38 @@ async def test_who_was_deleted_is_gone_and_back_after_a_rollback(both: Both) -> 
         assert await session.get(User, 3) is eve
 
 
+async def test_who_was_deleted_does_not_come_back_with_a_look(both: Both) -> None:
+    """Nothing is taken out at once of what waits for its map: what the objects are when it is made decides."""
+    fill(both)
+    async with both.session() as session:
+        ada, bob, eve = await users_of(session)
+        session.delete_all([ada, bob, eve])
+        await session.commit()
+        async with both.session() as other:
+            await other.add(eve)
+            await other.commit()
+            assert await session.get(User, 1) is None  # the look
+            mine = await session.get(User, eve.id)
+            assert mine is not None
+            assert mine is not eve
+            assert await other.get(User, eve.id) is eve
+        await session.add(bob)
+        assert await session.get(User, 2) is bob
+        await session.commit()
+
+
+async def test_who_waits_for_its_deletion_is_found_by_whoever_looks(both: Both) -> None:
+    fill(both)
+    async with both.session(autoflush=False) as session:
+        ada, bob, eve = await users_of(session)
+        session.delete_all([ada, bob])
+        await session.flush()
+        session.delete(eve)
+        assert await users_of(session) == [eve]
+        await session.rollback()
+        assert await users_of(session) == [ada, bob, eve]
+
+
 async def test_on_delete_reaches_those_that_nobody_looked_for(both: Both) -> None:
     fill(both)
     async with both.session() as session:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import is_, itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from psqlmodel.core.unitofwork.undo import AsTheyWere
 from psqlmodel.errors import InvalidValueError, MissingPrimaryKeyError, ObjectStateError
 from psqlmodel.model.fields import Column
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.relations import RelationInfo
-from psqlmodel.model.state import PENDING, TRANSIENT, UNSET, Raw, raw_name
+from psqlmodel.model.state import PENDING, TRANSIENT, UNSET, Deleted, Raw, raw_name
 from psqlmodel.types import PgType
 
 if TYPE_CHECKING:
@@ -88,8 +89,20 @@ def collect(unit: UnitOfWork) -> Changes:
         if mapper.link_tables:
             _collect_links(changes, mapper, objects)
     if unit.deleted:
-        changes.deleted = by_mapper(unit.deleted.values())
+        changes.deleted = _deleted(unit.deleted.values())
     return changes
+
+
+def _deleted(objects: Iterable[Any]) -> dict[Mapper, list[Any]]:
+    """Group deleted objects by their mapper: `AsTheyWere` where no object has modifications."""
+    objects = list(objects)
+    states: set[Any] = {obj._state for obj in objects}
+    if set(map(type, states)) != {Deleted}:
+        return by_mapper(objects)
+    mappers = {state.mapper for state in states}
+    if len(mappers) == 1:
+        return {mapper: AsTheyWere(objects) for mapper in mappers}
+    return {mapper: AsTheyWere(held) for mapper, held in by_mapper(objects).items()}
 
 
 def _collect_changed(changes: Changes, objects: Iterable[Any]) -> None:

@@ -9,9 +9,10 @@ from psqlmodel.core.unitofwork import links, routing, sql, versioning
 from psqlmodel.core.unitofwork.collect import Changes
 from psqlmodel.core.unitofwork.ordering import Group
 from psqlmodel.core.unitofwork.sending import send
+from psqlmodel.core.unitofwork.undo import AsTheyWere
 from psqlmodel.core.unitofwork.updating import arrays_of, named_keys, read_versions, with_stored_keys
 from psqlmodel.model.mapper import Mapper
-from psqlmodel.model.state import DELETED, Presumed, State, are_deleted_as_they_were, set_state
+from psqlmodel.model.state import DELETED, Presumed, State, set_state
 from psqlmodel.steps import Statement, Steps
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def now_deleted(workspace: Workspace, mapper: Mapper, objects: Sequence[Any]) ->
     unit.undo.deleted(objects)
     workspace.identity.remove(mapper, objects)
     unit.no_longer_deleted(objects)
-    for obj in () if are_deleted_as_they_were(objects) else objects:
+    for obj in () if type(objects) is AsTheyWere else objects:
         unit.tracked.pop(id(obj), None)
         if obj._state.status != DELETED or obj._state.original:
             set_state(obj, State(unit, mapper, DELETED, obj._state.batch))

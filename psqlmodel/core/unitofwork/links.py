@@ -9,11 +9,11 @@ from psqlmodel.core.transaction import within
 from psqlmodel.core.unitofwork import sql
 from psqlmodel.core.unitofwork.collect import Link, dumped_column, outgoing
 from psqlmodel.core.unitofwork.sending import send
+from psqlmodel.core.unitofwork.undo import AsTheyWere
 from psqlmodel.model.constraints import ForeignKey
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.relations import RelationInfo
 from psqlmodel.model.resolution import refers_to, remote_columns
-from psqlmodel.model.state import are_deleted_as_they_were
 from psqlmodel.model.versions import is_system
 from psqlmodel.steps import Statement, Steps
 
@@ -144,7 +144,7 @@ def leave_lists(mapper: Mapper, objects: Sequence[Any]) -> None:
 def _that_may_be_listed(relation: RelationInfo, objects: Sequence[Any]) -> Sequence[Any]:
     """Return the objects that others may show on their lists: told by the column, without a call for each."""
     owners = objects[0]._state.unit.identity.of(relation.target)
-    if not owners and are_deleted_as_they_were(objects):
+    if not owners and type(objects) is AsTheyWere:
         return ()  # a loaded owner would be among them
     local = relation.local_keys
     if not relation.outgoing or (owners and (len(local) > 1 or not relation.to_primary_key)):

@@ -32,7 +32,6 @@ from psqlmodel.model.state import (
     Presumed,
     Raw,
     State,
-    are_deleted_as_they_were,
     set_state,
     set_states,
 )
@@ -184,16 +183,19 @@ class UnitOfWork:
             kind = type(objects).__name__
             raise NotMappedError(f"delete_all takes a list of objects, not {kind}; delete takes one object")
         given = list(objects)
-        states: list[Any] = [getattr(obj, "_state", None) for obj in given]
-        if not all(map(self._is_plain, set(states))):
+        try:
+            states: set[Any] = {obj._state for obj in given}
+        except (AttributeError, TypeError):  # no model objects: told one by one
+            states = {None}
+        if not all(map(self._is_plain, states)):
             self._delete_each(given)
             return
-        deleted = {state: self._deleted_state(state) for state in set(states)}
+        deleted = {state: self._deleted_state(state) for state in states}
         if len(deleted) == 1:
             set_states(given, *deleted.values())
         else:
-            for obj, state in zip(given, states, strict=True):
-                set_state(obj, deleted[state])
+            for obj in given:
+                set_state(obj, deleted.get(obj._state, obj._state))  # one may be given twice
         self.deleted.update(zip(map(id, given), given, strict=True))
 
     def pending(self) -> list[str]:
@@ -210,11 +212,9 @@ class UnitOfWork:
 
     def committed(self) -> None:
         """Forget what the transaction changed: there is no way back behind a commit."""
-        gone = self.undo.deleted_objects()
-        if are_deleted_as_they_were(gone):
-            set_states(gone, TRANSIENT)
-            gone = []
-        for obj in gone:
+        for objects in self.undo.gone:
+            set_states(objects, TRANSIENT)
+        for obj in self.undo.deleted_objects():
             state = obj._state
             if state.status != DELETED:  # its row was found alive meanwhile
                 continue

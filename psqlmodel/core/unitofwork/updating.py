@@ -9,6 +9,7 @@ from psqlmodel.core.transaction import execute
 from psqlmodel.core.unitofwork import insertion, routing, sql, versioning
 from psqlmodel.core.unitofwork.collect import dumped, dumped_column, outgoing, take_all_keys, values_of
 from psqlmodel.core.unitofwork.sending import send
+from psqlmodel.core.unitofwork.undo import AsTheyWere
 from psqlmodel.model.fields import Column
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.versions import is_system
@@ -149,7 +150,7 @@ def in_key_order(mapper: Mapper, objects: Sequence[Any]) -> list[Any]:
 
 def with_stored_keys(mapper: Mapper, objects: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """Return objects in the order of `in_key_order`, and their keys in the database."""
-    keys = mapper.stored_keys_of(objects)
+    keys = mapper.keys_of(objects) if type(objects) is AsTheyWere else mapper.stored_keys_of(objects)
     try:
         if sorted(keys) == keys:  # as loaded objects mostly are: a tenth of the time
             return list(objects), keys
