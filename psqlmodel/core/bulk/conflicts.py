@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.bulk.rows import Batch, refuse_twice
-from psqlmodel.core.unitofwork import versioning
+from psqlmodel.core.unitofwork import routing, versioning
 from psqlmodel.core.unitofwork.takeover import unique_keys
 from psqlmodel.errors import InvalidValueError, MissingPrimaryKeyError, QueryError
 from psqlmodel.model.fields import Column
@@ -130,6 +130,8 @@ class OnConflict:
             return [column for column in given if id(column) not in left_out and column.name not in computed]
         several = self._update if isinstance(self._update, list | tuple | set | frozenset) else [self._update]
         chosen = [mapper.column(each) for each in several]
+        if mapper.distribution is not None:
+            routing.check_written(mapper, chosen, f"{self._verb}: update=")
         for column in chosen:
             if column.key not in batch.keys:
                 raise InvalidValueError(

@@ -29,7 +29,7 @@ from psqlmodel.errors import (
     StaleObjectError,
 )
 from psqlmodel.model.codegen import Load, entity_loader
-from psqlmodel.model.mapper import Mapper, mapper_of
+from psqlmodel.model.mapper import Mapper, mapper_of, registry
 from psqlmodel.model.naming import did_you_mean
 from psqlmodel.model.path import RelationPath
 from psqlmodel.model.state import DELETED, PENDING, PERSISTENT, TRANSIENT, UNSET, Presumed, State, missing, raw_name
@@ -217,6 +217,10 @@ def select(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded
         raise QueryError(f"expected a query or SQL text, not {_what(query)}")
     if params is not None:
         raise QueryError("params belong to SQL text; a query of the builder has its values inside")
+    if registry.distributed:
+        from psqlmodel.core.loading.shards import check_query  # most programs need none of it
+
+        check_query(query)
     if isinstance(query, InsertQuery) and query.outputs:
         yield from _check_returning(workspace, query)
     compiled, rows = yield from fetch(workspace, query)

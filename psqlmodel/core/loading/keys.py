@@ -78,7 +78,12 @@ def tuple_in(
     arrays = zip(*keys, strict=True)
     params = tuple(DeferredList(column, list(array)) for column, array in zip(typed_as, arrays, strict=True))
     sources: frozenset[Any] = frozenset().union(*(column.sources for column in columns))
-    return Expression(tuple(shape), params, sources, DEFERRED, COMPARISON)
+    condition: Expression[bool] = Expression(tuple(shape), params, sources, DEFERRED, COMPARISON)
+    for n, column in enumerate(columns):
+        if getattr(column.source, "distribution", None) == column.name and python_of(column) is python_of(typed_as[n]):
+            # A cluster does not look into arrays that are joined: it is told the shards besides.
+            condition &= column.In(list(dict.fromkeys([key[n] for key in keys])))
+    return condition
 
 
 def python_of(column: Any) -> type:

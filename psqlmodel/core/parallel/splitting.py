@@ -45,6 +45,11 @@ def check_scan(query: Any) -> None:
         raise QueryError(f"parallel_scan takes a Select of a table, not {what}")
     if len(query.base) != 1 or type(query.base[0]) is not TableSource:
         raise QueryError("parallel_scan takes a Select of one model's table: Select(Event)")
+    if query.base[0].distribution is not None:
+        raise QueryError(
+            f"parallel_scan can't split {query.base[0]!r}: its rows are on several servers, which have no snapshot "
+            "together: read them with session.stream"
+        )
     for clause, used in _clauses(query).items():
         if used:
             raise QueryError(

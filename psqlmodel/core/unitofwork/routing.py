@@ -16,6 +16,7 @@ from psqlmodel.errors import ObjectStateError, QueryError
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.query.quoting import quote
 from psqlmodel.steps import Statement, Steps
+from psqlmodel.types import PgType
 
 if TYPE_CHECKING:
     from psqlmodel.core.unitofwork.collect import Changes
@@ -28,14 +29,17 @@ def route(mapper: Mapper, keys: Sequence[list[Any]], type_of: Any, number: int) 
 
     `keys` are the arrays of the primary key. Both are empty where no shard can be told (a reference table).
     """
-    found = [n for n, column in enumerate(mapper.primary_key) if column is by(mapper)]
-    if not found:
-        return "", []
-    column, (n,) = mapper.primary_key[found[0]], found
-    type_ = type_of(column)
+    for column, array in zip(mapper.primary_key, keys, strict=False):
+        if column is by(mapper):
+            return condition(column, type_of(column), array, number)
+    return "", []
+
+
+def condition(column: Column[Any], type_: PgType[Any], values: list[Any], number: int) -> tuple[str, list[Any]]:
+    """Return the condition that the distribution column of `t` is one of some wire values, and its argument."""
     cast = f"{type_.cast}[]" if type_.cast else ""
     text = f" AND t.{quote(str(column.name))} = ANY(${number}::{type_.transport}[]{cast})"
-    return text, [list(dict.fromkeys(keys[n]))]
+    return text, [list(dict.fromkeys(values))]
 
 
 def by(mapper: Mapper) -> Column[Any] | None:

@@ -5,12 +5,12 @@ One statement for each set of columns, whatever the number of rows and whatever 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from psqlmodel.core.loading.access import identity_key
 from psqlmodel.core.transaction import fail, within
-from psqlmodel.core.unitofwork import sql, versioning
+from psqlmodel.core.unitofwork import routing, sql, versioning
 from psqlmodel.core.unitofwork.collect import dumped_column, outgoing, row_keys, take_all_keys, value_of
 from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.core.unitofwork.sending import send
@@ -172,6 +172,7 @@ class _Batch:
         on = [quote(str(column.name)) for column in target]
         ordinary = workspace.catalog.is_ordinary(mapper)
         sets = _sets(mapper, keys, target, chosen, "EXCLUDED" if ordinary else "r")
+        self.mapper = mapper
         self.columns = [mapper.attributes[key] for key in keys]
         self.types = [workspace.catalog.type_of(column) for column in self.columns]
         typed = sql.named(self.columns, self.types)
@@ -179,15 +180,36 @@ class _Batch:
         version = versioning.withheld(mapper, workspace.catalog)
         withheld = None if version is None else quote(str(version.name))
         self.tries = 1 if sets and ordinary else _TRIES
-        if not sets:
+        self.find: str | None = None
+        if chosen is not None and mapper.distribution is not None:
+            routing.check_written(mapper, chosen, "upsert: update=")
+        if not sets and mapper.distribution is not None:
+            self.text = texts.insert_absent(mapper.qualified, typed, on, returning)
+            self.find = texts.find(mapper.qualified, typed, on, returning, self._routed([])[0])
+        elif not sets:
             self.text = texts.insert_missing(mapper.qualified, typed, on, returning, withheld)
         elif ordinary:
             self.text = texts.upsert(mapper.qualified, typed, on, sets, returning)
         else:
             self.text = texts.update_or_insert(mapper.qualified, typed, on, sets, returning, withheld)
-        self.mapper = mapper
         self.left = group
         self.args = self.dumped(group)
+
+    def statements(self) -> Iterator[Statement]:
+        """Give the statements to be sent until all rows came back."""
+        for _ in range(self.tries):
+            yield Statement(self.text, self.args, purpose="flush")
+            if self.find is not None:
+                yield Statement(self.find, [*self.args, *self._routed(self.args)[1]], purpose="flush")
+
+    def _routed(self, arrays: list[list[Any]]) -> tuple[str, list[Any]]:
+        """Return the condition that says on which shards the rows are, and its argument."""
+        places = {column.key: n for n, column in enumerate(self.columns)}
+        column = routing.by(self.mapper)
+        if column is None or column.key not in places:
+            return "", []
+        at = places[column.key]
+        return routing.condition(column, self.types[at], arrays[at] if arrays else [], len(self.columns) + 1)
 
     def dumped(self, group: list[Any]) -> list[list[Any]]:
         """Return an array per column; raises `InvalidValueError` for a value that does not fit."""
@@ -208,8 +230,7 @@ def _write(workspace: Workspace, batches: list[_Batch]) -> Steps[dict[int, tuple
     """Send the statements, and again for rows that came and went meanwhile; return object and whether it is new."""
     done: dict[int, tuple[Any, bool]] = {}
     for batch in batches:
-        for _ in range(batch.tries):
-            statement = Statement(batch.text, batch.args, purpose="flush")
+        for statement in batch.statements():
             rows = yield from send(workspace, batch.mapper, batch.left, statement)
             workspace.transaction.worked = True
             taking = Taking(workspace, batch.mapper, rows)
