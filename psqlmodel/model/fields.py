@@ -20,7 +20,7 @@ T = TypeVar("T")
 # For type checkers the names in psqlmodel.types are classes, so that they are annotations too.
 TypeName: TypeAlias = "PgType[Any] | type[PgType[Any]]"
 
-_IDENTITIES = {None: "", False: "", True: "BY DEFAULT", "by default": "BY DEFAULT", "always": "ALWAYS"}
+_IDENTITIES = {None: None, False: "", True: "BY DEFAULT", "by default": "BY DEFAULT", "always": "ALWAYS"}
 
 
 class FieldAnnotation:
@@ -58,7 +58,7 @@ class Column(ColumnExpression[T]):
         name: the name in the database, where it is not the attribute's.
         check: SQL text of a CHECK constraint.
         comment: the comment in the database.
-        identity: `"always"` or `"by default"` (`True`).
+        identity: `"always"` or `"by default"` (`True`); False where the program gives an integer key its values.
         generated: SQL text of a stored generated column.
         version: the column counts (an integer) or dates (a timestamp) the changes of its row; an UPDATE or DELETE
             that meets another version than its object has raises `StaleObjectError`.
@@ -95,7 +95,7 @@ class Column(ColumnExpression[T]):
     max_len: int | None
     check: str | None
     comment: str | None
-    identity: str
+    identity: str | None
     generated: str | None
     version: bool
 

@@ -57,7 +57,7 @@ def drop_all(mappers: Iterable[Mapper]) -> Steps[None]:
 
 def create_statements(mappers: Iterable[Mapper]) -> list[str]:
     """Return the statements that make the tables of `mappers`, in dependency order."""
-    return list(_create(describe(mappers)))
+    return list(statements_for(describe(mappers)))
 
 
 def drop_statements(mappers: Iterable[Mapper]) -> list[str]:
@@ -101,7 +101,8 @@ def _statement(text: str) -> Statement:
 # --- the texts ----------------------------------------------------------------------------------------------
 
 
-def _create(needed: SchemaInfo) -> Iterator[str]:
+def statements_for(needed: SchemaInfo) -> Iterator[str]:
+    """Give the statements that make what is described, in dependency order."""
     tables, late = in_dependency_order(needed.tables)
     spread = [table for table in tables if table.distribution is not None]
     if spread:
@@ -110,13 +111,13 @@ def _create(needed: SchemaInfo) -> Iterator[str]:
         yield ready_to_distribute(spread[0])
     yield from map(_create_schema, needed.schemas)
     yield from map(_create_extension, needed.extensions)
-    yield from map(_create_enum, needed.enums)
+    yield from map(create_enum, needed.enums)
     late_keys = {(id(table), key.name) for table, key in late}
     for table in tables:
         keys = [key for key in table.foreign_keys if (id(table), key.name) not in late_keys]
         yield _create_table(table, keys)
         for index in table.indexes:
-            yield _create_index(table, index)
+            yield create_index(table, index)
     if spread:
         yield from distribute(spread)
     for table, key in late:
@@ -148,7 +149,8 @@ def _create_extension(extension: str) -> str:
     return f"CREATE EXTENSION IF NOT EXISTS {quote(extension)}"
 
 
-def _create_enum(enum: EnumInfo) -> str:
+def create_enum(enum: EnumInfo) -> str:
+    """Return the statement that makes an enum type where there is none of that name."""
     name = qualified(enum.name, enum.schema)
     labels = ", ".join(quote_literal(label).strip() for label in enum.labels)
     return _unless(_finds_enum(name), f"CREATE TYPE {name} AS ENUM ({labels})")
@@ -169,18 +171,19 @@ def _finds_enum(name: str) -> str:
 
 
 def _create_table(table: TableInfo, foreign_keys: Sequence[ForeignKeyInfo]) -> str:
-    parts = [_column(column) for column in table.columns]
+    parts = [column_definition(column) for column in table.columns]
     if table.primary_key is not None:
         parts.append(f"CONSTRAINT {quote(table.primary_key.name)} PRIMARY KEY {_list(table.primary_key.columns)}")
-    parts.extend(_unique(key) for key in table.uniques)
+    parts.extend(unique_definition(key) for key in table.uniques)
     parts.extend(f"CONSTRAINT {quote(check.name)} CHECK ({check.condition})" for check in table.checks)
     parts.extend(f"CONSTRAINT {quote(exclude.name)} EXCLUDE {exclude.definition}" for exclude in table.excludes)
-    parts.extend(_foreign_key(key) for key in foreign_keys)
+    parts.extend(key_definition(key) for key in foreign_keys)
     lines = ",\n".join(f"    {part}" for part in parts)
     return f"CREATE TABLE IF NOT EXISTS {_table(table)} (\n{lines}\n)"
 
 
-def _column(column: ColumnInfo) -> str:
+def column_definition(column: ColumnInfo) -> str:
+    """Return a column as CREATE TABLE and ADD COLUMN take it."""
     words = [quote(column.name), column.type]
     if not column.nullable:
         words.append("NOT NULL")
@@ -193,12 +196,14 @@ def _column(column: ColumnInfo) -> str:
     return " ".join(words)
 
 
-def _unique(key: KeyInfo) -> str:
+def unique_definition(key: KeyInfo) -> str:
+    """Return a unique constraint as CREATE TABLE and ADD take it."""
     nulls = "" if key.nulls_distinct else " NULLS NOT DISTINCT"
     return f"CONSTRAINT {quote(key.name)} UNIQUE{nulls} {_list(key.columns)}{_deferral(key)}"
 
 
-def _foreign_key(key: ForeignKeyInfo) -> str:
+def key_definition(key: ForeignKeyInfo) -> str:
+    """Return a foreign key as CREATE TABLE and ADD take it."""
     remote = f" {_list(key.remote)}" if key.remote else ""
     actions = "".join(
         f" {event} {action}"
@@ -223,10 +228,11 @@ def _add_foreign_key(table: TableInfo, key: ForeignKeyInfo) -> str:
         f"SELECT FROM pg_catalog.pg_constraint WHERE conrelid = {quote_literal(name)}::regclass "
         f"AND conname = {quote_literal(key.name)}"
     )
-    return _unless(exists, f"ALTER TABLE {name} ADD {_foreign_key(key)}")
+    return _unless(exists, f"ALTER TABLE {name} ADD {key_definition(key)}")
 
 
-def _create_index(table: TableInfo, index: IndexInfo) -> str:
+def create_index(table: TableInfo, index: IndexInfo) -> str:
+    """Return the statement that makes an index where there is none of that name."""
     unique = "UNIQUE " if index.unique else ""
     include = f" INCLUDE {_list(index.include)}" if index.include else ""
     where = "" if index.where is None else f" WHERE {index.where}"
