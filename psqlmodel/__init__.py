@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from psqlmodel.model import Relation as Relation
     from psqlmodel.model import Unique as Unique
     from psqlmodel.model import table as table
+    from psqlmodel.observe.plan import QueryPlan as QueryPlan
+    from psqlmodel.observe.tags import tagged as tagged
+    from psqlmodel.observe.trace import Trace as Trace
     from psqlmodel.query import *  # noqa: F403 - the whole builder is public
     from psqlmodel.types import *  # noqa: F403 - all type names are public
 else:
@@ -57,6 +60,9 @@ else:
             "psqlmodel.core.verbs.written": ["Written"],
             "psqlmodel.drivers.slots": ["PoolStatus"],
             "psqlmodel.model": _MODEL,
+            "psqlmodel.observe.plan": ["QueryPlan"],
+            "psqlmodel.observe.tags": ["tagged"],
+            "psqlmodel.observe.trace": ["Trace"],
         },
         "psqlmodel.errors",
         "psqlmodel.query",

@@ -35,6 +35,7 @@ class Statement:
     """
 
     __slots__ = ("args", "fresh", "once", "prelude", "prepare", "purpose", "text")
+    comment: str = ""  # what psycopg2 sends after the text and beside the plan; only tagged statements have one
 
     def __init__(
         self,

@@ -30,6 +30,8 @@ from psqlmodel.query.statement import Query
 from psqlmodel.steps import Notify, Steps, run_async
 
 if TYPE_CHECKING:
+    from psqlmodel.core.engine.tracing import AsyncTracing
+    from psqlmodel.observe.plan import QueryPlan
     from psqlmodel.core.bulk import Counted
     from psqlmodel.core.loading.streaming import AsyncStream
 
@@ -193,6 +195,18 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
         """Return the first value of the first row of a query, or None."""
         return self.exec(query, params).scalar()
 
+    async def explain(self, query: Any, params: Any = None, *, analyze: bool = False) -> QueryPlan:
+        """Return how the server would execute a query, or executes it; see `Session.explain`."""
+        from psqlmodel.core.explaining import plan_of  # only who asks pays for it
+
+        return await self._run(plan_of(self._workspace, query, params, analyze=analyze))
+
+    def trace(self, *, plans: bool = False, values: bool = False) -> AsyncTracing:
+        """Return an `async with` block that records what this session sends; see `Session.trace`."""
+        from psqlmodel.core.engine.tracing import AsyncTracing, in_session
+
+        return AsyncTracing(self.engine, in_session(self._workspace, self._channel), plans=plans, values=values)
+
     def stream(self, query: Query[T], *, batch: int = 1000) -> AsyncStream[T]:
         """Return the objects or rows of a SELECT for `async for`, `batch` rows at a time; see `Session.stream`.
 
@@ -295,12 +309,12 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
         """Delete the rows of many objects or keys; see `Session.bulk_delete`."""
         return await self._run(bulk.bulk_delete(self._workspace, models, model=model, progress=progress))
 
-    async def copy_to(self, query: Any, file: Any, *, format: Literal["csv", "binary"] = "csv") -> int:
+    async def copy_to(self, query: Any, file: Any, *, format: Literal["csv", "binary", "arrow"] = "csv") -> int:
         """Write what a query returns to a file; see `Session.copy_to`."""
         return await self._run(bulk.copy_to(self._workspace, query, file, format=format))
 
     async def copy_from(
-        self, model: type, file: Any, *, format: Literal["csv", "binary"] = "csv", columns: Any = None
+        self, model: type, file: Any, *, format: Literal["csv", "binary", "arrow"] = "csv", columns: Any = None
     ) -> int:
         """Insert the rows of a file; see `Session.copy_from`."""
         return await self._run(bulk.copy_from(self._workspace, model, file, format=format, columns=columns))

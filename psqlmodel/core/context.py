@@ -120,13 +120,15 @@ def _none(kind: str, how: str, other: str) -> str:
 
 def _run(query: Any, verb: str) -> Any:
     """Execute a query in the innermost session: at once in a `Session`, when awaited in an `AsyncSession`."""
+    session = _innermost_session(f"no session is active, so the query's .{verb}() has nowhere to run")
+    return getattr(session.exec(query), verb)()
+
+
+def _innermost_session(otherwise: str = "no session is active, so the query can't be explained") -> Any:
     entry = _living()
     if entry is None:
-        raise NoActiveSessionError(
-            f"no session is active, so the query's .{verb}() has nowhere to run: open a session, or pass the query to "
-            "session.exec(…)"
-        )
-    return getattr(entry.session.exec(query), verb)()
+        raise NoActiveSessionError(f"{otherwise}: open a session, or pass the query to session.exec(…)")
+    return entry.session
 
 
-execution.set_runner(_run)
+execution.set_runner(_run, _innermost_session)

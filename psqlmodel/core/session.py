@@ -30,6 +30,8 @@ from psqlmodel.query.statement import Query
 from psqlmodel.steps import Notify, Steps, run
 
 if TYPE_CHECKING:
+    from psqlmodel.core.engine.tracing import Tracing
+    from psqlmodel.observe.plan import QueryPlan
     from psqlmodel.core.bulk import Counted
     from psqlmodel.core.loading.streaming import Stream
 
@@ -248,6 +250,32 @@ class Session(Verbs, SessionBase[Engine]):
         """Return the first value of the first row of a query, or None."""
         return self.exec(query, params).scalar()
 
+    def explain(self, query: Any, params: Any = None, *, analyze: bool = False) -> QueryPlan:
+        """Return how the server would execute a query, or SQL text with its `params`: `print` shows the tree.
+
+        `analyze` executes it, in a savepoint that is rolled back, and tells times and rows. The plan says the values of
+        the query, as EXPLAIN does. Raises `QueryError` for what is no query, and what the server says of it.
+
+            print(session.explain(Select(User).Where(User.name == "Ada"), analyze=True))
+        """
+        from psqlmodel.core.explaining import plan_of  # only who asks pays for it
+
+        return self._run(plan_of(self._workspace, query, params, analyze=analyze))
+
+    def trace(self, *, plans: bool = False, values: bool = False) -> Tracing:
+        """Return a `with` block that records what this session sends, and finds what to change: `print` shows it.
+
+        `plans` asks for the plan of each text when the block ends, on another connection; `values` keeps the arguments,
+        which are in no trace else.
+
+            with session.trace() as trace:
+                users = session.exec(Select(User)).all()
+            print(trace)
+        """
+        from psqlmodel.core.engine.tracing import Tracing, in_session
+
+        return Tracing(self.engine, in_session(self._workspace, self._channel), plans=plans, values=values)
+
     def stream(self, query: Query[T], *, batch: int = 1000) -> Stream[T]:
         """Return the objects or rows of a SELECT to iterate over, loaded `batch` rows at a time with what it includes.
 
@@ -383,23 +411,25 @@ class Session(Verbs, SessionBase[Engine]):
         """
         return self._run(bulk.bulk_delete(self._workspace, models, model=model, progress=progress))
 
-    def copy_to(self, query: Any, file: Any, *, format: Literal["csv", "binary"] = "csv") -> int:
+    def copy_to(self, query: Any, file: Any, *, format: Literal["csv", "binary", "arrow"] = "csv") -> int:
         """Write what a query returns to a file, by COPY; returns the number of rows. Memory stays small.
 
         `query` is a Select, SQL text or a model class; `file` a path or an open file. CSV begins with the names of the
-        columns. Pending changes to the tables of the query are flushed first.
+        columns; Arrow, which needs pyarrow, is a stream of record batches. Pending changes to the tables of the query
+        are flushed first. A value that has no place in Arrow raises `DataError` with row and column.
 
             session.copy_to(Select(User).Where(User.active), "users.csv")
         """
         return self._run(bulk.copy_to(self._workspace, query, file, format=format))
 
     def copy_from(
-        self, model: type, file: Any, *, format: Literal["csv", "binary"] = "csv", columns: Any = None
+        self, model: type, file: Any, *, format: Literal["csv", "binary", "arrow"] = "csv", columns: Any = None
     ) -> int:
         """Insert the rows of a file into the table of a model, by COPY; returns their number. Memory stays small.
 
-        `file` is a path or an open file. The first line of a CSV file names its columns; a binary file has `columns`
-        (default: all that the database does not compute). What the file lacks the database makes. Errors name the row.
+        `file` is a path or an open file. The first line of a CSV file names its columns, and so does an Arrow stream or
+        file, for which pyarrow is needed; a binary file has `columns` (default: all that the database does not
+        compute). What the file lacks the database makes. Errors name the row.
 
             session.copy_from(User, "users.csv")
         """

@@ -21,9 +21,10 @@ class Workspace:
 
     `lazy`: the session can load an attribute when it is read (a synchronous session); an asynchronous one can't.
     `beginning` is how its transactions begin, `events` who listens to it. `flushing`: handlers of a flush are called.
+    `included` are the traces that want to know what its queries include.
     """
 
-    __slots__ = ("autoflush", "catalog", "engine", "events", "flushing", "identity", "lazy", "transaction", "unit")
+    __slots__ = ("autoflush", "catalog", "engine", "events", "flushing", "identity", "included", "lazy", "transaction", "unit")
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Workspace:
         self.transaction = Transaction(beginning or Beginning(), resolve_commit=resolve_commit)
         self.events = events or Events()
         self.flushing = False
+        self.included: tuple[Any, ...] = ()
         self.autoflush = autoflush
         self.unit.strict = strict
         self.lazy = lazy

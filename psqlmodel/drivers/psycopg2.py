@@ -141,12 +141,15 @@ class Connection:
 
     def _send_text(self, plan: _Plan, request: Statement) -> Rows:
         prelude, args = request.prelude, request.args
+        text = plan.literal if args else request.text
+        if request.comment:
+            text = f"{text}{_escaped(request.comment) if args else request.comment}"
         if not args:
-            self._cursor.execute(f"{prelude};{request.text}" if prelude else request.text)
+            self._cursor.execute(f"{prelude};{text}" if prelude else text)
             return self._rows(plan)
         render = untyped if request.prepare else typed
         values = [render(args[position]) for position in plan.order]
-        self._cursor.execute(f"{prelude};{plan.literal}" if prelude else plan.literal, values)
+        self._cursor.execute(f"{prelude};{text}" if prelude else text, values)
         return self._rows(plan)
 
     def _send_execute(self, plan: _Plan, request: Statement, prelude: str) -> Rows:
@@ -156,6 +159,8 @@ class Connection:
             command, args = command % tuple(args), ()
         elif not _BARE.issuperset(map(type, args)):
             args = [value if type(value) in _BARE else wire.to_text(value) for value in args]
+        if request.comment:
+            command = f"{command}{_escaped(request.comment) if args else request.comment}"
         try:
             self._cursor.execute(f"{prelude};{command}" if prelude else command, args or None)
         except psycopg2.Error as error:
@@ -314,6 +319,11 @@ def placeholders(text: str) -> tuple[str, tuple[int, ...]]:
         else:
             pieces.append(piece.replace("%", "%%"))
     return "".join(pieces), tuple(order)
+
+
+def _escaped(comment: str) -> str:
+    """Return a comment as psycopg2 takes it beside arguments."""
+    return comment.replace("%", "%%")
 
 
 def untyped(value: Any) -> str | None:

@@ -12,13 +12,23 @@ if TYPE_CHECKING:
 
 Runner = Callable[["Query[Any]", str], Any]
 
+Finder = Callable[[], Any]
+
 _runner: Runner | None = None
+_finder: Finder | None = None
 
 
-def set_runner(runner: Runner) -> None:
-    """Say who executes queries: a function of the query and the verb (`"all"`, `"first"`, …)."""
-    global _runner
-    _runner = runner
+def set_runner(runner: Runner, finder: Finder) -> None:
+    """Say who executes queries: a function of the query and the verb (`"all"`, …); and who finds the session."""
+    global _runner, _finder
+    _runner, _finder = runner, finder
+
+
+def session() -> Any:
+    """Return the current session; raise `NoActiveSessionError` where there is none."""
+    if _finder is None:
+        raise NoActiveSessionError("no session is active; pass the query to session.explain(…)")
+    return _finder()
 
 
 def current(query: Query[Any], verb: str) -> Any:

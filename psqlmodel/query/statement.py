@@ -199,6 +199,15 @@ class Query(Node, Generic[T]):
         compiled = self._compiled()
         return compiled.text, compiled.args
 
+    def explain(self, session: Any = None, *, analyze: bool = False) -> Any:
+        """Return how the server would execute the query, or executes it: see `Session.explain`.
+
+        `session` is by default the current one (under an `AsyncSession` it gives an awaitable).
+
+            print(Select(User).explain(session, analyze=True))
+        """
+        return (execution.session() if session is None else session).explain(self, analyze=analyze)
+
     def all(self) -> Any:
         """Execute in the current session and return all rows (an awaitable under an `AsyncSession`)."""
         return execution.current(self, "all")

@@ -25,6 +25,7 @@ from psqlmodel.schema.ddl import create_all, drop_all
 from psqlmodel.steps import Statement, Steps, run_async
 
 if TYPE_CHECKING:
+    from psqlmodel.core.engine.tracing import AsyncTracing
     from psqlmodel.core.async_session import AsyncSession
 
 
@@ -111,6 +112,12 @@ class AsyncEngine(EngineBase):
         """
         result: T = await self.runner(self, work, retries, options)
         return result
+
+    def trace(self, *, plans: bool = False, values: bool = False) -> AsyncTracing:
+        """Return an `async with` block that records what all sessions of this engine send; see `Session.trace`."""
+        from psqlmodel.core.engine.tracing import AsyncTracing, in_engine
+
+        return AsyncTracing(self, in_engine(self), plans=plans, values=values)
 
     async def commit_prepared(self, identifier: str) -> None:
         """Commit a transaction that `session.prepare` prepared, on whatever connection.

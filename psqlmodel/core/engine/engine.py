@@ -28,6 +28,7 @@ from psqlmodel.model.mapper import Mapper, mapper_of, registry
 from psqlmodel.steps import Rows, Statement, Steps, run
 
 if TYPE_CHECKING:
+    from psqlmodel.core.engine.tracing import Tracing
     from psqlmodel.core.engine.async_engine import AsyncEngine
     from psqlmodel.core.engine.replicas import Replicas
     from psqlmodel.core.session import Session
@@ -61,6 +62,7 @@ def create_engine(dsn: str | None = None, *, async_: bool = False, **options: An
     - `answer_timeout` (none): how long this side waits for the answer to a statement, whatever the server does;
     - `pooler`: "pgbouncer" (in transaction mode) or "none"; without it the first connection finds out;
     - `prepared_statements` (True);
+    - `tags={"application": "shop"}`: what a comment after each statement says (see `psqlmodel.tagged`);
     - `replicas=[dsn, …]`: standbys, from which `Session(engine, read_only=True)` reads; `replica_wait` (0.2) is how
       long one is waited for that has not come as far as the context has written, `replica_retry` (5) how long one is
       left alone that failed;
@@ -99,6 +101,11 @@ class EngineBase:
         self.options = options
         self.catalog = Catalog()
         self.observers: tuple[Observer, ...] = ()
+        self.included: tuple[Any, ...] = ()  # the traces that want to know what queries include
+        if options.tags is not None:
+            from psqlmodel.observe.tags import Tagging  # few tag
+
+            self.observers = (Tagging(options.tags),)
         self.events = Events(awaits=self._awaits)
         self._target = options.target
         self._server: Any = None
@@ -122,6 +129,20 @@ class EngineBase:
             self.observers = tuple([each for each in self.observers if each is not observer])
 
         return stop
+
+    def log_statements(
+        self, level: int | str = "DEBUG", *, slower_than: float = 0.0, values: bool = False
+    ) -> Callable[[], None]:
+        """Log each statement to the logger `psqlmodel`, as of the line that asked for it; returns what ends this.
+
+        `level` is that of `logging`, `slower_than` the seconds below which nothing is logged (errors are), `values`
+        writes the arguments and the constants of the text, which are left out else.
+
+            stop = engine.log_statements("INFO", slower_than=0.1)
+        """
+        from psqlmodel.observe.log import Logging  # with logging: few log
+
+        return self.observe(Logging(level, slower_than, values))
 
     def on(self, event: str, handler: Handler) -> Callable[[], None]:
         """Call `handler(session)` at each `event` of every session of this engine; returns a function that ends this.
@@ -336,6 +357,17 @@ class Engine(EngineBase):
         """
         result: T = self.runner(self, work, retries, options)
         return result
+
+    def trace(self, *, plans: bool = False, values: bool = False) -> Tracing:
+        """Return a `with` block that records what all sessions of this engine send; see `Session.trace`.
+
+        with engine.trace() as trace:
+            handle(request)
+        print(trace)
+        """
+        from psqlmodel.core.engine.tracing import Tracing, in_engine
+
+        return Tracing(self, in_engine(self), plans=plans, values=values)
 
     def commit_prepared(self, identifier: str) -> None:
         """Commit a transaction that `session.prepare` prepared, on whatever connection.

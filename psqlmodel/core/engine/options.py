@@ -45,11 +45,13 @@ class Options(Record):
     ensure_tables: bool = False
     models: tuple[type, ...] = ()
     models_path: tuple[str, ...] = ()
+    tags: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         """Say the options without the values of settings, which may be secrets."""
         values = {name: getattr(self, name) for name in type(self).__match_args__}
         values["settings"] = sorted(self.settings)
+        values["tags"] = self.tags if self.tags is None else sorted(self.tags)
         return f"Options({', '.join([f'{name}={value!r}' for name, value in values.items()])})"
 
     def server_settings(self) -> dict[str, str]:
@@ -84,6 +86,10 @@ def read_options(dsn: str | None, given: Mapping[str, Any]) -> Options:
     values["models"] = _as_models(values.get("models"))
     values["models_path"] = _as_paths(values.get("models_path"))
     values["replicas"] = _as_targets(values.get("replicas"))
+    if values.get("tags") is not None:
+        from psqlmodel.observe.tags import checked  # few have some
+
+        values["tags"] = checked(values["tags"])
     _limit_pool(values)
     options = Options(target=find_target(dsn, os.environ), **values)
     _check(options)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from psqlmodel.core.loading.include import include
+from psqlmodel.core.loading.include import include, included_relations
 from psqlmodel.core.loading.keys import Match, distinct_keys
 from psqlmodel.core.loading.reading import Loaded, autoflush, fetch, known_types, load_columns, load_rows, prepared
 from psqlmodel.core.row import rows_of
@@ -231,7 +231,16 @@ def select(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded
     loaded = load_rows(workspace, query, compiled, rows)
     if isinstance(query, Rowset) and query.includes:
         yield from load_included(workspace, query, loaded)
+        if workspace.included or getattr(workspace.engine, "included", None):
+            _tell(workspace, query, loaded)
     return loaded
+
+
+def _tell(workspace: Workspace, query: Rowset[Any], loaded: Loaded[Any]) -> None:
+    """Tell the traces what a query included."""
+    relations = list(included_relations(mapper_of(query.entities[0]), query.includes))
+    for trace in (*workspace.included, *workspace.engine.included):
+        trace.included(relations, len(loaded.items))
 
 
 def _check_returning(workspace: Workspace, query: InsertQuery[Any]) -> Steps[None]:

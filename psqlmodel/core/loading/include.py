@@ -9,7 +9,7 @@ filtered or limited shows a part of the relation: it is attached as it was asked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -78,6 +78,15 @@ def merged_paths(mapper: Mapper, paths: Sequence[Any]) -> list[RelationPath]:
                 "content; combine the conditions in one Include"
             )
     return list(merged.values())
+
+
+def included_relations(mapper: Mapper, paths: Sequence[Any]) -> Iterator[RelationInfo]:
+    """Give the relations that `paths` lead to, and those below them; they were loaded, so that they are right."""
+    for each in paths:
+        start = each.relation.mapper if isinstance(each, RelationPath) else mapper
+        path = path_from(start, each)
+        yield path.relation
+        yield from included_relations(path.relation.target, path.includes)
 
 
 def path_from(mapper: Mapper, named: Any) -> RelationPath:

@@ -15,6 +15,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.engine.channel import AsyncSessionChannel
+from psqlmodel.core.engine.observing import observe_alike
 from psqlmodel.core.loading.result import Pending
 from psqlmodel.core.parallel import snapshot, splitting
 from psqlmodel.core.parallel.tasks import (
@@ -177,6 +178,7 @@ class _Worker:
     def __init__(self, session: AsyncSession, source: Any, identifier: str | None) -> None:
         self._session = session
         self._channel = AsyncSessionChannel(source)
+        observe_alike(self._channel, session._channel)
         self._identifier = identifier
 
     async def begin(self) -> None:

@@ -11,6 +11,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
 from psqlmodel.core.beginning import Beginning, begin_text
+from psqlmodel.core.engine.observing import observe_alike
 from psqlmodel.core.transaction import check, execute
 from psqlmodel.errors import SessionError
 from psqlmodel.query.quoting import quote_literal
@@ -90,6 +91,7 @@ def fresh(session: Any, *, read_only: bool = False) -> Any:
     beginning = copy(session._workspace.transaction.beginning)
     beginning.text = transaction.beginning.text
     transaction.beginning = beginning
+    observe_alike(made._channel, session._channel)
     return made
 
 

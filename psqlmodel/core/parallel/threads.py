@@ -15,6 +15,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.engine.channel import SessionChannel
+from psqlmodel.core.engine.observing import observe_alike
 from psqlmodel.core.parallel import snapshot, splitting
 from psqlmodel.core.parallel.tasks import (
     Job,
@@ -158,6 +159,7 @@ class _Worker:
     def __init__(self, session: Session, source: Any, identifier: str | None) -> None:
         self._session = session
         self._channel = SessionChannel(source)
+        observe_alike(self._channel, session._channel)
         self._identifier = identifier
 
     def begin(self) -> None:
