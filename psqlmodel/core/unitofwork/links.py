@@ -14,6 +14,7 @@ from psqlmodel.model.constraints import ForeignKey
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.relations import RelationInfo
 from psqlmodel.model.resolution import refers_to, remote_columns
+from psqlmodel.model.state import UNSET
 from psqlmodel.model.versions import is_system
 from psqlmodel.steps import Statement, Steps
 
@@ -139,6 +140,21 @@ def leave_lists(mapper: Mapper, objects: Sequence[Any]) -> None:
                 members.setdefault(id(owner), (owner, []))[1].append(obj)
         for owner, gone in members.values():
             back.drop_loaded(owner, *gone)
+    if objects:
+        _leave_one_sided_lists(mapper, objects)
+
+
+def _leave_one_sided_lists(mapper: Mapper, objects: Sequence[Any]) -> None:
+    """Do it for many-to-many relations that only their owners declare: no object knows on which lists it is."""
+    identity = objects[0]._state.unit.identity
+    for owning in identity.mappers():
+        for relation in owning.relations.values():
+            if relation.declared.secondary is None:
+                continue
+            owners = [owner for owner in identity.objects(owning) if relation.loaded(owner) is not UNSET]
+            if owners and relation.target is mapper and relation.back is None:
+                for owner in owners:
+                    relation.drop_loaded(owner, *objects)
 
 
 def _that_may_be_listed(relation: RelationInfo, objects: Sequence[Any]) -> Sequence[Any]:
