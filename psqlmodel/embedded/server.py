@@ -90,12 +90,29 @@ class Server:
         if data is not None and not str(data):
             raise EmbeddedError("the data directory's name is empty; name a folder, or None for a temporary one")
         self._wanted = None if data is None else Path(data).expanduser().absolute()
+        self._temporary = data is None
         self._options = dict(options or {})
         self._timeout = timeout
         self._mutex = threading.RLock()
         self._data: Path | None = None
         self._socket = ""
         self._leave: weakref.finalize[[int], Server] | None = None
+
+    @classmethod
+    def shared(cls, name: str, *, options: Mapping[str, str] | None = None, timeout: float = 60.0) -> Server:
+        """Return the temporary server of a name, which the processes of one user share: the first starts it.
+
+        It is gone with the last of them. name – letters, digits, `_` and `-`; one that nobody else guesses, as it
+        becomes the name of a folder among the temporary files. The rest is as for a server of one's own.
+        Raises: EmbeddedError for another name.
+
+            with Server.shared(f"tests-{run_id}") as server: ...
+        """
+        if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
+            raise EmbeddedError(f"a shared server's name is made of letters, digits, _ and -, unlike {name!r}")
+        made = cls(Path(tempfile.gettempdir()) / f"{PREFIX}{os.geteuid()}-{name}", options=options, timeout=timeout)
+        made._temporary = True
+        return made
 
     # --- life -----------------------------------------------------------------------------------------------
 
@@ -203,7 +220,7 @@ class Server:
         _prepare(data)
         users = _take(data, "users", locks.SHARED, deadline)
         try:
-            if self._wanted is None:
+            if self._temporary:
                 (data / STATE / TEMPORARY).touch()  # only now: the sweep takes marked folders that nobody has locked
                 _sweep(data.parent)
             with locks.held(data / STATE / "start", locks.EXCLUSIVE, deadline):
