@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
 WORTH_A_PAUSE: Final = 500  # rows; below the collector has hardly a reason to run, and a pause costs what it saves
-RELAXED: Final = 50_000  # new objects between two runs: some MB, which other tasks may leave as garbage meanwhile
+RELAXED: Final = 100_000  # new objects between two runs: some ten MB, which other tasks may leave as garbage meanwhile
 
 _lock = allocate_lock()
 _paused = 0
@@ -51,11 +51,11 @@ def relax_for(count: int) -> AbstractContextManager[None]:
 @contextmanager
 def relaxed() -> Generator[None, None, None]:
     """Let the collector run less often inside the block, which may await."""
-    _relax()
+    relax()
     try:
         yield
     finally:
-        _tighten()
+        tighten()
 
 
 def _pause() -> None:
@@ -75,7 +75,8 @@ def _resume() -> None:
             gc.enable()
 
 
-def _relax() -> None:
+def relax() -> None:
+    """Let the collector run less often until `tighten`: what `relaxed` does where no block can be."""
     global _relaxed, _found
     with _lock:
         if _relaxed == 0:
@@ -85,7 +86,8 @@ def _relax() -> None:
         _relaxed += 1
 
 
-def _tighten() -> None:
+def tighten() -> None:
+    """End what `relax` began."""
     global _relaxed
     with _lock:
         _relaxed -= 1

@@ -67,8 +67,8 @@ CALLS = {
     # What is current: 2. Guard and session: 9. Is something lost, is something open: 5. The objects let go: 6.
     "close": 22,
 }
-# The same on an `AsyncSession`: each level that waits is called again with the answer, but no value goes as text.
-CALLS_AWAITED = {"open": 18, "get": 48, "exec": 54, "change": 14, "commit": 172, "close": 22}
+# The same on an `AsyncSession`: each level that waits is called again with the answer, but fewer values go as text.
+CALLS_AWAITED = {"open": 18, "get": 48, "exec": 54, "change": 14, "commit": 173, "close": 22}
 WARM = 6  # requests, after which texts are prepared and their results known
 
 

@@ -43,7 +43,7 @@ class Asyncpg:
             raise
 
     def execute(self, request: Statement | Copy) -> Rows:
-        return self._runner.run(self.connection.execute(request))
+        return read(self._runner.run(self.connection.execute(request)))
 
     def close(self) -> None:
         self._runner.run(self.connection.close())

@@ -139,6 +139,7 @@ def load_distinct(workspace: Workspace, mapper: Mapper, rows: Rows) -> list[Any]
     with pause_for(len(rows.data)):
         objects = load(_tuples(rows.data), batch or workspace.unit.clean(mapper))
         references = list(map(weakref.ref, objects))
+        rows.data = ()  # within the pause, so that the collector does not look at what nobody needs any more
     if batch is not None:
         batch.members = references
     workspace.identity.enter_later(mapper, references)
