@@ -609,7 +609,7 @@ async def _open(dsn: dict[str, str], settings: dict[str, str] | None, connect_ti
     declare_text(raw, _TEXT_TYPES)
     for oid, (name, encode, decode) in _AS_TEXT.items():
         raw._protocol.get_settings().add_python_codec(oid, name, "pg_catalog", (), "scalar", encode, decode, "text")
-    for oid in binary.NUMBERS:
+    for oid in binary.ELEMENTS:
         name, array = wire.NATIVE[oid]
         raw._protocol.get_settings().add_python_codec(
             array, f"_{name}", "pg_catalog", (), "scalar", *binary.codec(oid), "binary"

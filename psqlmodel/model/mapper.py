@@ -66,6 +66,7 @@ class Mapper:
         self._all_relations: tuple[RelationInfo, ...] = ()
         self._link_tables: frozenset[str] | None = None
         self.related_keys: set[str] = set()  # under these, raw ones included, instances hold related objects
+        self.related_names: tuple[str, ...] = ()  # the same, in the order in which relations were declared
         self.loaders: dict[Any, Any] = {}  # generated functions by what they load; see codegen
         self.forms: dict[Any, Any] = {}  # what outside data looks like; see outside.py and psqlmodel.pydantic
         # What a loader makes before it becomes an instance: the same memory layout without `__setattr__`.
@@ -136,6 +137,7 @@ class Mapper:
         among[relation.key] = relation
         self.related_keys.update((relation.key, raw_name(relation.key)))
         self._all_relations = (*self.relations.values(), *self.hidden.values())
+        self.related_names += (relation.key, raw_name(relation.key))
 
     def all_relations(self) -> tuple[RelationInfo, ...]:
         """Return the declared relations and the hidden ones that opposite sides need."""

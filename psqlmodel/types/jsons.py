@@ -62,6 +62,17 @@ def _encoded(name: str, value: Any) -> str:
         raise InvalidValueError(f"{name}: the value is nested too deeply") from None
 
 
+def still_say(values: list[Any], texts: list[str]) -> bool:
+    """Tell whether values are dumped as these texts: of many, in half of the time of dumping each.
+
+    A no may be wrong: where the server wrote the texts, or a value can't be dumped.
+    """
+    try:
+        return "".join(_quick(values, 0)) == f"[{','.join(texts)}]"  # where texts end is clear: they are JSON
+    except Exception:
+        return False
+
+
 def check_storable(name: str, text: str) -> str:
     """Return JSON text if the server can store what it says; raises `InvalidValueError` where it can't."""
     if "\\u0000" in text and _NUL.search(text):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from psqlmodel.drivers import wire
-from psqlmodel.drivers.binary import NUMBERS, codec
+from psqlmodel.drivers.binary import ELEMENTS, codec
 from psqlmodel.errors import DataError
 from psqlmodel.steps import Statement
 
+NUMBERS = [oid for oid in ELEMENTS if wire.NATIVE[oid][0] in ("int2", "int4", "int8", "float8")]
 GREATEST = {"int2": 2**15 - 1, "int4": 2**31 - 1, "int8": 2**63 - 1, "float8": 1.7976931348623157e308}
 ARRAYS = [
     [],
@@ -96,3 +98,76 @@ def test_indexes_that_do_not_begin_at_one(connections, oid):
     _, asynchronous = connections
     name, _ = wire.NATIVE[oid]
     assert asynchronous.execute(Statement(f"SELECT '[0:2]={{1,NULL,3}}'::{name}[]", [])).data[0][0] == [1, None, 3]
+
+
+# --- moments ----------------------------------------------------------------------------------------------------------
+
+NAIVE = datetime(2024, 2, 29, 23, 59, 59, 999999)
+MOMENTS = [
+    [],
+    [NAIVE],
+    [datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999998), datetime(1999, 12, 31, 23, 59, 59, 999999)],
+    [datetime.max, datetime.min, NAIVE],
+    [NAIVE, None],
+    [[NAIVE, None], [datetime.max, datetime(2000, 1, 1)]],
+]
+
+
+def with_zone(values, zone):
+    return [
+        with_zone(value, zone) if isinstance(value, list) else value and value.replace(tzinfo=zone) for value in values
+    ]
+
+
+def texts(values):
+    return [
+        texts(value)
+        if isinstance(value, list)
+        else value and {datetime.max: "infinity", datetime.min: "-infinity"}.get(value, value.isoformat(" "))
+        for value in values
+    ]
+
+
+@pytest.mark.parametrize("values", MOMENTS, ids=str)
+def test_moments_are_what_the_server_reads_of_their_texts(connections, values):
+    _, asynchronous = connections
+    for name, zone in (("timestamp", None), ("timestamptz", UTC)):
+        given = with_zone(values, zone)
+        text = Statement(
+            f"SELECT $1::{name}[], $1::{name}[]::text = $2::text[]::{name}[]::text", [given, texts(values)]
+        )
+        assert asynchronous.execute(text).data[0] == (given, True)
+
+
+def test_a_moment_of_another_zone_is_the_same_moment(connections):
+    _, asynchronous = connections
+    east = timezone(timedelta(hours=5, minutes=30))
+    given = [
+        datetime(2024, 5, 1, 3, 0, tzinfo=east),
+        datetime.max.replace(tzinfo=east),
+        datetime(2024, 5, 1, tzinfo=UTC),
+    ]
+    back = asynchronous.execute(Statement("SELECT $1::timestamptz[]", [given])).data[0][0]
+    assert back == [given[0], datetime.max.replace(tzinfo=UTC), given[2]]
+    assert {moment.tzinfo for moment in back} == {UTC}
+
+
+def test_a_zone_too_much_or_too_little_is_utc_as_it_is_for_one(connections):
+    _, asynchronous = connections
+    east = timezone(timedelta(hours=2))
+    naive, aware = datetime(2024, 5, 1, 12), datetime(2024, 5, 1, 14, tzinfo=east)
+    row = asynchronous.execute(Statement("SELECT $1::timestamptz[], $2::timestamp[]", [[naive], [aware]])).data[0]
+    assert tuple(row) == ([naive.replace(tzinfo=UTC)], [naive])
+
+
+def test_moments_that_python_can_not_hold(connections):
+    _, asynchronous = connections
+    with pytest.raises(DataError, match="year"):
+        asynchronous.execute(Statement("SELECT ARRAY['0001-01-01 BC'::timestamp]", []))
+
+
+@pytest.mark.parametrize("values", [["2024-01-01"], [5], [datetime(2024, 1, 1).date()], 5, "x"], ids=str)
+def test_what_is_no_array_of_moments_is_refused(connections, values):
+    _, asynchronous = connections
+    with pytest.raises(DataError, match=r"\$1"):
+        asynchronous.execute(Statement("SELECT $1::timestamptz[]", [values]))

@@ -6,7 +6,7 @@ Values are dumped here, so that what does not fit its column is refused before a
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import is_, itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,12 +17,13 @@ from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.relations import RelationInfo
 from psqlmodel.model.state import PENDING, TRANSIENT, UNSET, Deleted, Raw, raw_name
 from psqlmodel.types import PgType
+from psqlmodel.types.jsons import still_say
 
 if TYPE_CHECKING:
     from psqlmodel.core.unitofwork.unit import UnitOfWork
 
 
-Texts: TypeAlias = dict[tuple[Mapper, str], dict[int, str]]  # by column, then by the id of the object
+Texts: TypeAlias = dict[tuple[Mapper, str], list[tuple[list[Any], list[Any]]]]  # by column: objects, their texts
 
 
 class Changes:
@@ -112,6 +113,7 @@ def _collect_changed(changes: Changes, objects: Iterable[Any]) -> None:
     are looked at here: a quarter of the time of `changed_columns`.
     """
     plain: dict[type, dict[str, list[Any] | None]] = {}
+    edited: Edited = {}
     for obj in objects:
         original, cls = obj._state.original, type(obj)
         groups: dict[str, list[Any] | None] | None = plain.get(cls)
@@ -119,6 +121,9 @@ def _collect_changed(changes: Changes, objects: Iterable[Any]) -> None:
             plain[cls] = groups = dict.fromkeys(_plain_keys(cls.__mapper__))
         key = next(iter(original)) if len(original) == 1 else ""
         if key not in groups or key not in obj.__dict__:
+            if key in cls.__mapper__.mutable:
+                edited.setdefault((cls.__mapper__, key), []).append(obj)
+                continue
             changed = changed_columns(obj)
             if changed:
                 _group(changes, obj, changed).append(obj)
@@ -129,6 +134,38 @@ def _collect_changed(changes: Changes, objects: Iterable[Any]) -> None:
             if group is None:
                 group = groups[key] = _group(changes, obj, (key,))
             group.append(obj)
+    for obj, changed in _changed_in_place(edited):
+        _group(changes, obj, changed).append(obj)
+
+
+Edited: TypeAlias = dict[tuple[Mapper, str], list[Any]]  # objects that have only handed out a value of one column
+
+
+def changed_objects(objects: Iterable[Any]) -> list[Any]:
+    """Return the persistent objects of which a column differs from the database."""
+    edited: Edited = {}
+    found: list[Any] = []
+    for obj in objects:
+        original, mapper = obj._state.original, type(obj).__mapper__
+        key = next(iter(original)) if len(original) == 1 else ""
+        if key in mapper.mutable:
+            edited.setdefault((mapper, key), []).append(obj)
+        elif changed_columns(obj):
+            found.append(obj)
+    return found + [obj for obj, _ in _changed_in_place(edited)]
+
+
+def _changed_in_place(edited: Edited) -> Iterator[tuple[Any, tuple[str, ...]]]:
+    """Give the objects whose handed out value was edited; those of JSON that nobody has edited are told together."""
+    for (mapper, key), objects in edited.items():
+        if mapper.attributes[key].pg_type.lazy and len(objects) > 1:
+            values = [obj.__dict__.get(key) for obj in objects]
+            if still_say(values, [obj._state.original[key].wire for obj in objects]):
+                continue
+        for obj in objects:
+            changed = changed_columns(obj)
+            if changed:
+                yield obj, changed
 
 
 def _group(changes: Changes, obj: Any, changed: tuple[str, ...]) -> list[Any]:
@@ -299,18 +336,20 @@ def take_all_keys(objects: Iterable[Any], relations: Iterable[RelationInfo]) -> 
     for relation in relations:
         name = relation.key
         pairs = [(ours.key, theirs.key) for ours, theirs in zip(relation.local, relation.remote, strict=True)]
+        former, keys = None, []  # children come parent by parent, mostly
         for obj in objects:
             values = obj.__dict__
             parent = values.get(name)
             if parent is None:
                 continue
-            if parent._state is TRANSIENT:
-                raise ObjectStateError(
-                    f"{relation!r} points at a {relation.target.name} that is in no session: add it, or set the "
-                    "relation to None"
-                )
-            for ours, theirs in pairs:
-                key = parent.__dict__.get(theirs)
+            if parent is not former:
+                if parent._state is TRANSIENT:
+                    raise ObjectStateError(
+                        f"{relation!r} points at a {relation.target.name} that is in no session: add it, or set the "
+                        "relation to None"
+                    )
+                former, keys = parent, [(ours, parent.__dict__.get(theirs)) for ours, theirs in pairs]
+            for ours, key in keys:
                 if key is not None and values.get(ours) != key:
                     obj._state.before_change(obj, ours, values.get(ours, UNSET))
                     values[ours] = key
@@ -346,16 +385,17 @@ def validate(changes: Changes, type_of: Callable[[Any], PgType[Any]]) -> None:
 
 
 def array_of(
-    changes: Changes, mapper: Mapper, column: Column[Any], type_: PgType[Any], objects: list[Any]
+    changes: Changes, mapper: Mapper, column: Column[Any], type_: PgType[Any], objects: list[Any], values: list[Any]
 ) -> list[Any]:
-    """Return one column of new objects as transport values: those of `validate`, where it has seen the same objects.
+    """Return the `values` of one column of new objects as transport values.
 
-    To dump the columns of a graph only once is a tenth of its time.
+    They are those of `validate`, where it has seen the same objects: to dump the columns of a graph only once is a
+    tenth of its time.
     """
     seen, array = changes.arrays.get((mapper, str(column.key)), ((), []))
     if len(seen) == len(objects) and all(map(is_, seen, objects)):
         return array
-    return dumped_column(mapper, column, type_, values_of(objects, [column])[0])
+    return dumped_column(mapper, column, type_, values)
 
 
 # --- from objects to columns of wire values -------------------------------------------------------------------------

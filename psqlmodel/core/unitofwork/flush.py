@@ -156,16 +156,25 @@ def _settle_changed(unit: UnitOfWork, objects: list[Any]) -> None:
 
 def _watch(unit: UnitOfWork, mapper: Mapper, objects: list[Any], texts: Texts) -> None:
     """Compare what new objects have handed out with what was written of it."""
+    known = {key: texts.get((mapper, key), []) for key in mapper.mutable}
+    if len(known) == 1:
+        [(key, groups)] = known.items()
+        if sum(len(written) for written, _ in groups) == len(objects):
+            for written, array in groups:
+                unit.watch_all(mapper, key, written, array)
+            return
+    found = {key: {id(obj): text for group in groups for obj, text in zip(*group, strict=True)} for key, groups in known.items()}
     for obj in objects:
-        handed_out = None if obj.__dict__.keys().isdisjoint(mapper.mutable) else _baseline(obj, texts)
+        handed_out = None if obj.__dict__.keys().isdisjoint(mapper.mutable) else _baseline(obj, found)
         if handed_out:
             unit.watch(obj, handed_out)
 
 
-def _baseline(obj: Any, texts: Texts) -> dict[str, Any]:
+def _baseline(obj: Any, texts: dict[str, dict[int, Any]]) -> dict[str, Any]:
     """Return what values that can be edited in place are compared with from now on: those that were handed out.
 
-    `texts` are those that were written: to dump a value once less is a twentieth of the time of a new object.
+    `texts` are those that were written, by column and the id of the object: to dump a value once less is a twentieth of
+    the time of a new object.
     """
     mapper = type(obj).__mapper__
     values = obj.__dict__
@@ -173,6 +182,6 @@ def _baseline(obj: Any, texts: Texts) -> dict[str, Any]:
     for key in mapper.mutable:
         value = values.get(key)
         if value is not None and raw_name(key) not in values:
-            text = texts.get((mapper, key), {}).get(id(obj))
+            text = texts[key].get(id(obj)) if key in texts else None
             found[key] = remembered(mapper.attributes[key].type, value) if text is None else Raw(text)
     return found
