@@ -163,7 +163,10 @@ def _watch(unit: UnitOfWork, mapper: Mapper, objects: list[Any], texts: Texts) -
             for written, array in groups:
                 unit.watch_all(mapper, key, written, array)
             return
-    found = {key: {id(obj): text for group in groups for obj, text in zip(*group, strict=True)} for key, groups in known.items()}
+    found = {
+        key: {id(obj): text for group in groups for obj, text in zip(*group, strict=True)}
+        for key, groups in known.items()
+    }
     for obj in objects:
         handed_out = None if obj.__dict__.keys().isdisjoint(mapper.mutable) else _baseline(obj, found)
         if handed_out:
