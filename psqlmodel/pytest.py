@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -76,13 +77,14 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     """Watch a test that is marked with `no_n_plus_one`."""
+    __tracebackhide__ = True
     marker = pyfuncitem.get_closest_marker("no_n_plus_one")
     if marker is None:
         return (yield)
     from psqlmodel.testing.counting import Watched, refuse_repetition
 
     times: int = marker.kwargs.get("times", *(marker.args or (2,)))
-    with Watched(_engines(pyfuncitem._request, None), lambda sent: refuse_repetition(sent, times)):
+    with Watched(_engines(pyfuncitem._request, None), partial(refuse_repetition, times=times)):
         return (yield)
 
 
@@ -268,7 +270,7 @@ def assert_statements(request: pytest.FixtureRequest) -> AssertStatements:
     def block(count: int | None = None, *, at_most: int | None = None, engine: Any = None) -> Watched:
         if (count is None) == (at_most is None):
             raise TypeError("assert_statements takes the number of statements, or at_most=")
-        return Watched(_engines(request, engine), lambda sent: expect(sent, count, at_most))
+        return Watched(_engines(request, engine), partial(expect, count=count, at_most=at_most))
 
     return block
 
@@ -283,7 +285,7 @@ def no_n_plus_one(request: pytest.FixtureRequest) -> NoNPlusOne:
     from psqlmodel.testing.counting import Watched, refuse_repetition
 
     def block(*, times: int = 2, engine: Any = None) -> Watched:
-        return Watched(_engines(request, engine), lambda sent: refuse_repetition(sent, times))
+        return Watched(_engines(request, engine), partial(refuse_repetition, times=times))
 
     return block
 

@@ -1,61 +1,46 @@
-"""Counting: which statements a piece of code sends, where from, and whether one of them is sent again and again.
+"""Counting: which statements a piece of code sends, and whether a loop sends one for each object.
 
-`Watched` is a `with` block that gives a `Sent`; `expect` and `refuse_repetition` judge it and raise `AssertionError`
-with what was sent. Values of parameters are not in it.
+`Watched` is a `with` block that traces engines and gives a `Sent`; `expect` and `refuse_repetition` judge it and raise
+`AssertionError` with what was sent, and from where. Values are in neither.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from psqlmodel.core.engine.channel import StatementEvent
+from psqlmodel.core.engine.tracing import End, in_engine
+from psqlmodel.observe.trace import Trace, Traced
 
 _NOT_COUNTED: Final = frozenset({"transaction", "catalog", "pool"})
-_READING: Final = frozenset({"query", "load"})
 _WIDTH: Final = 160
-_HERE: Final = "psqlmodel"
 
 
-class SentStatement:
-    """One statement: its text, the rows, the seconds, and the place in the program that caused it."""
+class Sent:
+    """What was sent in a block, as far as it has come: all but BEGIN, COMMIT and the like, and what is asked of the
+    catalog.
 
-    __slots__ = ("place", "purpose", "rows", "seconds", "text")
+    `traces` are those of the engines: `print(sent.traces[0])` shows round trips, times and findings, too.
+    """
 
-    def __init__(self, event: StatementEvent, place: str) -> None:
-        self.text = event.text
-        self.rows = event.rows
-        self.seconds = event.seconds
-        self.purpose = event.purpose
-        self.place = place
+    def __init__(self, traces: list[Trace]) -> None:
+        self.traces = traces
 
-    def __str__(self) -> str:
-        text = " ".join(self.text.split())
-        shown = text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
-        rows = "1 row" if self.rows == 1 else f"{self.rows} rows"
-        return f"{shown}  [{rows}, {self.seconds * 1000:.1f} ms] {self.place}"
+    def __iter__(self) -> Iterator[Traced]:
+        every = [each for trace in self.traces for each in trace if each.purpose not in _NOT_COUNTED]
+        return iter(sorted(every, key=lambda each: each.begun))
 
-
-class Sent(list[SentStatement]):
-    """What was sent, in order: all but BEGIN, COMMIT and the like, and what the library asks of the catalog."""
-
-    def take(self, event: StatementEvent) -> None:
-        """Note a statement; a listener of an engine."""
-        if event.purpose not in _NOT_COUNTED:
-            self.append(SentStatement(event, place_of_call()))
+    def __len__(self) -> int:
+        return len(list(iter(self)))
 
     @property
     def texts(self) -> list[str]:
-        """The texts of the statements."""
-        return [statement.text for statement in self]
+        """The texts of the statements, without constants."""
+        return [each.text for each in self]
 
     def __str__(self) -> str:
-        return "\n".join([f"  {number}. {each}" for number, each in enumerate(self, 1)]) or "  (nothing was sent)"
+        return "\n".join([f"  {at}. {_line(each)}" for at, each in enumerate(self, 1)]) or "  (nothing was sent)"
 
 
 class Watched:
@@ -67,19 +52,22 @@ class Watched:
     def __init__(self, engines: Iterable[Any], judge: Callable[[Sent], None]) -> None:
         self._engines = [getattr(each, "engine", each) for each in engines]
         self._judge = judge
-        self._sent = Sent()
-        self._stops: list[Callable[[], None]] = []
+        self._ends: list[End] = []
+        self._sent = Sent([])
 
     def __enter__(self) -> Sent:
-        self._stops = [engine.on_statement(self._sent.take) for engine in self._engines]
+        self._sent = Sent([Trace() for _ in self._engines])
+        pairs = zip(self._engines, self._sent.traces, strict=True)
+        self._ends = [in_engine(engine)(trace) for engine, trace in pairs]
         return self._sent
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         __tracebackhide__ = True
-        for stop in self._stops:
-            stop()
+        for end, ended in zip(self._ends, self._sent.traces, strict=True):
+            end()
+            ended.finish()
         if error is None:
             self._judge(self._sent)
 
@@ -98,45 +86,16 @@ def expect(sent: Sent, count: int | None, at_most: int | None) -> None:
 
 
 def refuse_repetition(sent: Sent, times: int) -> None:
-    """Raise `AssertionError` where one place of the program sent the same query more often than `times`."""
+    """Raise `AssertionError` where a loop sent a query for each of more than `times` objects, two at least."""
     __tracebackhide__ = True
-    counts = Counter((each.text, each.place) for each in sent if each.purpose in _READING)
-    repeated = [(count, text, place) for (text, place), count in counts.items() if count > times]
-    if not repeated:
-        return
-    listed = "\n".join([f"  {count} times, {place}:\n    {_short(text)}" for count, text, place in repeated])
-    raise AssertionError(
-        f"a query is sent again for each object (N+1):\n{listed}\n"
-        "Load what is needed with the first query (.Include(…)), or for all at once (session.load, session.get_many, "
-        ".In([…]))."
-    )
+    found = [each for trace in sent.traces for each in trace.findings if each.kind == "N+1"]
+    listed = "\n".join([f"  {each}" for each in found if len(each.statements) > times])
+    if listed:
+        raise AssertionError(f"objects are loaded one by one:\n{listed}")
 
 
-def place_of_call() -> str:
-    """Return `file:line` of the innermost frame that is neither this library's nor the standard library's."""
-    frame: Any = sys._getframe(1)
-    while frame is not None and _is_foreign(frame.f_globals.get("__name__", "")):
-        frame = frame.f_back
-    if frame is None:
-        return "(unknown place)"
-    return f"{_relative(frame.f_code.co_filename)}:{frame.f_lineno}"
-
-
-def _is_foreign(module: str) -> bool:
-    return module.partition(".")[0] in _FOREIGN
-
-
-_FOREIGN: Final = frozenset({_HERE, "asyncio", "concurrent", "contextlib", "contextvars", "threading", "uvloop"})
-
-
-def _relative(path: str) -> str:
-    try:
-        relative = os.path.relpath(path)
-    except ValueError:  # on another drive
-        return path
-    return path if relative.startswith("..") else relative
-
-
-def _short(text: str) -> str:
-    joined = " ".join(text.split())
-    return joined if len(joined) <= _WIDTH else f"{joined[: _WIDTH - 1]}…"
+def _line(each: Traced) -> str:
+    text = " ".join(each.text.split())
+    shown = text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
+    rows = "1 row" if each.rows == 1 else f"{each.rows} rows"
+    return f"{shown}  [{rows}, {each.seconds * 1000:.1f} ms] {each.site or ''}".rstrip()

@@ -78,6 +78,9 @@ class _Leased:
         """True when a transaction of this user is open."""
         return not self.place.over and self.lease.in_transaction
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.place.connection, name)  # what observers ask of a connection
+
     def abandon(self) -> None:
         """Leave what is open to be rolled back before the next statement; twice does no harm."""
         if self.in_transaction:

@@ -147,7 +147,7 @@ async def test_orders_and_statements(
         await async_session.exec(Select(Order).Include(Order.customer)).all()
         async_session.strict = True
         await async_session.exec(Select(Customer)).all()
-    with pytest.raises(AssertionError, match=r"3 times, test_async\.py:\d+"), no_n_plus_one():
+    with pytest.raises(AssertionError, match="3 statements for"), no_n_plus_one():
         for order in orders:
             await async_session.exec(Select(Customer).Where(Customer.id == order.customer_id)).one()
 
