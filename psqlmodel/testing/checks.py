@@ -227,8 +227,8 @@ def _examples(parsed: Iterable[Any], choose: Any) -> Iterator[str]:
         name = str(operation)
         if name == "LITERAL":
             yield chr(argument)
-        elif name == "ANY":
-            yield choose.choice(_LETTERS)
+        elif name in ("ANY", "NOT_LITERAL"):
+            yield choose.choice([sign for sign in _LETTERS if name == "ANY" or sign != chr(argument)])
         elif name == "IN":
             yield choose.choice(_members(argument))
         elif name in ("MAX_REPEAT", "MIN_REPEAT"):

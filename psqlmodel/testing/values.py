@@ -93,7 +93,7 @@ class Values:
         return self._named(column, kind)
 
     def _named(self, column: Column[Any], kind: PgType[Any]) -> Any:
-        name = _base(kind).lower()
+        name = _base(kind)
         if name in _AS_TEXT:
             return kind.load_text(_AS_TEXT[name](self))
         if name in ("bit", "varbit", "bit varying"):
@@ -212,11 +212,11 @@ def _text_of(value: Any) -> str:
 
 
 def _base(kind: PgType[Any]) -> str:
-    return kind.name.partition("(")[0]
+    return kind.name.partition("(")[0].strip('"').lower()
 
 
 def _takes_any_text(kind: PgType[Any]) -> bool:
-    return _base(kind).lower() in _TEXTS
+    return _base(kind) in _TEXTS
 
 
 def _spelled(column: Column[Any]) -> str:
