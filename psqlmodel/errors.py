@@ -235,7 +235,7 @@ class UniqueViolation(IntegrityError):
 
 
 class ForeignKeyViolation(IntegrityError):
-    """A referenced row is missing or still referenced (23503)."""
+    """A referenced row is missing or still referenced (23503, 23001)."""
 
 
 class NotNullViolation(IntegrityError):
@@ -319,6 +319,7 @@ class ReadOnlyTransaction(ProgrammingError):
 _BY_SQLSTATE: dict[str, type[DatabaseError]] = {
     "23505": UniqueViolation,
     "23503": ForeignKeyViolation,
+    "23001": ForeignKeyViolation,  # what PostgreSQL 18 says of ON DELETE RESTRICT
     "23502": NotNullViolation,
     "23514": CheckViolation,
     "23P01": ExclusionViolation,

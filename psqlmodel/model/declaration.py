@@ -17,7 +17,9 @@ from psqlmodel.model.versions import as_version
 from psqlmodel.query.expression import TableSource
 from psqlmodel.types import PgType, from_annotation, varchar
 
-RESERVED = frozenset({"to_dict", "from_dict", "update_from_dict"})
+RESERVED = frozenset(
+    {"to_dict", "from_dict", "update_from_dict", "update_from", "validate", "model_dump", "model_dump_json"}
+)
 
 
 class Field:
@@ -119,7 +121,7 @@ def make_attributes(
     attributes: dict[str, Column[Any]] = {}
     declared: dict[str, Column[Any]] = {}
     relations: dict[str, Relation[Any]] = {}
-    for key, field in _inherited(cls).items():
+    for key, field in inherited_fields(cls).items():
         if isinstance(field.declared, Relation):
             relations[key] = _relation(field)
         else:
@@ -136,7 +138,8 @@ def make_attributes(
     return attributes, declared, relations
 
 
-def _inherited(cls: type) -> dict[str, Field]:
+def inherited_fields(cls: type) -> dict[str, Field]:
+    """Return the fields of a class and its bases."""
     fields: dict[str, Field] = {}
     for base in reversed(cls.__mro__):
         own = base.__dict__.get("__fields__")
@@ -162,9 +165,9 @@ def _relation(field: Field) -> Relation[Any]:
 
 def _bound(cls: type, key: str, field: Field, source: TableSource) -> Column[Any]:
     declared: Any = field.declared
-    annotation, optional = _without_none(field.annotation)
+    annotation, optional = without_none(field.annotation)
     pg_type = declared.type if declared.type is not None else _infer(cls, key, annotation)
-    if declared.max_len is not None and declared.type is None and pg_type.name == "text":
+    if declared.max_len is not None and declared.type is None and pg_type.name in ("text", "varchar"):
         pg_type = varchar(declared.max_len)
     nullable = declared.nullable if declared.nullable is not None else optional
     bound: Column[Any] = declared.bind(source, key, pg_type, nullable=nullable and not declared.primary_key)
@@ -182,7 +185,8 @@ def _infer(cls: type, key: str, annotation: Any) -> PgType[Any]:
         raise MappingError(f"{cls.__name__}.{key}: {error}") from None
 
 
-def _without_none(annotation: Any) -> tuple[Any, bool]:
+def without_none(annotation: Any) -> tuple[Any, bool]:
+    """Return an annotation without its `| None`, and whether it had one."""
     if typing.get_origin(annotation) not in (typing.Union, types.UnionType):
         return annotation, False
     parts = [part for part in typing.get_args(annotation) if part is not type(None)]
