@@ -53,9 +53,16 @@ def differences(
     there = {(table.schema, table.name): table for table in found}
     visible = {table.name: table for table in reversed(found)}
     made: list[Difference] = []
+    compared: list[_Tables] = []
     for table in wanted:
         other = visible.get(table.name) if table.schema is None else there.get((table.schema, table.name))
-        made += [_missing(table)] if other is None else _Tables(table, other, guesses).compare()
+        if other is None:
+            made.append(_missing(table))
+        else:
+            compared.append(_Tables(table, other, guesses))
+            made += compared[-1].compare()
+    for tables in compared:  # at the end: the remedies work in the order in which they come
+        made += tables.foreign_keys()
     return made
 
 
@@ -107,6 +114,16 @@ class _Tables:
             name = qualified(self.found.name, self.wanted.schema)
             remedy = f"COMMENT ON TABLE {name} IS {_literal(self.wanted.comment)}"
             yield Difference(self.name, "the comment is another", remedy, True)
+
+    def foreign_keys(self) -> Iterator[Difference]:
+        """Give the differences of foreign keys, which may need the keys of other tables."""
+        yield from self._parts(
+            self.wanted.foreign_keys,
+            self.found.foreign_keys,
+            self._foreign_key,
+            "foreign key",
+            lambda key: f"{self.alter} ADD {key_definition(key)}",
+        )
 
     # --- columns --------------------------------------------------------------------------------------------
 
@@ -187,13 +204,6 @@ class _Tables:
         uniques = [key for key in self.wanted.uniques if frozenset(key.columns) not in unique_indexes]
         yield from self._parts(
             uniques, self.found.uniques, _unique_key, "unique constraint", lambda key: add + unique_definition(key)
-        )
-        yield from self._parts(
-            self.wanted.foreign_keys,
-            self.found.foreign_keys,
-            self._foreign_key,
-            "foreign key",
-            lambda key: add + key_definition(key),
         )
         yield from self._parts(
             self.wanted.checks,

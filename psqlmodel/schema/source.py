@@ -451,7 +451,12 @@ def _excluded(definition: str) -> tuple[str, list[tuple[str, str]], str | None] 
 
 def _import(module: str, names: Iterable[str]) -> str:
     ordered = sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
-    return f"from {module} import {', '.join(ordered)}"
+    line = f"from {module} import {', '.join(ordered)}"
+    return (
+        line
+        if len(line) <= WIDTH
+        else f"from {module} import (\n" + "".join(f"    {each},\n" for each in ordered) + ")"
+    )
 
 
 def _called(name: str, arguments: Sequence[str], options: Mapping[str, str], indent: int, before: int = 0) -> str:

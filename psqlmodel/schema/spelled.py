@@ -67,6 +67,9 @@ def _spell(info: TypeInfo, modifiers: tuple[int, ...], enums: Mapping[tuple[str,
         return Spelled("str", max_len=modifiers[0])
     actual = type_of(info)
     annotation, names = _annotation(actual.python)
+    if info.kind in ("r", "m") and info.element is not None:
+        inner = _spell(info.element, (), enums)
+        annotation, names = f"{annotation}[{inner.annotation}]", (*names, *inner.names)
     if not modifiers and _follows(actual):
         return Spelled(annotation, names=names)
     type_, more = _type(info, modifiers)
@@ -102,9 +105,7 @@ def _annotation(python: type[Any]) -> tuple[str, tuple[tuple[str, str], ...]]:
     if python.__module__ == "builtins":
         return python.__name__, ()
     module = "psqlmodel.types" if python.__module__.startswith("psqlmodel.") else python.__module__
-    name = f"{python.__name__}[Any]" if getattr(python, "__parameters__", ()) else python.__name__
-    more = (("typing", "Any"),) if name.endswith("[Any]") else ()
-    return name, ((module, python.__name__), *more)
+    return python.__name__, ((module, python.__name__),)
 
 
 @cache

@@ -19,9 +19,9 @@ PREFIX = "psqlmodel_trial_"
 def make_on_trial(needed: SchemaInfo) -> Steps[list[TableInfo]]:
     """Return the tables that are described as the database would describe them; it stays as it was.
 
-    No table that exists is touched or locked. Foreign keys to tables outside them come as they are.
-    Raises `InsufficientPrivilege` without the right to CREATE in the database, and what PostgreSQL finds wrong with a
-    table.
+    No table that exists is touched; others may read and write all the while. Foreign keys to tables outside them come
+    as they are. Raises `InsufficientPrivilege` without the right to CREATE in the database, and what PostgreSQL finds
+    wrong with a table.
     """
     scratch = {schema: f"{PREFIX}{number}" for number, schema in enumerate(_schemas(needed))}
     yield _statement("BEGIN READ WRITE")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from psqlmodel import cli
+from psqlmodel.commands import demo
 
 
 def psqlmodel(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -44,7 +45,7 @@ def test_nonsense_is_refused(arguments: list[str]) -> None:
 
 
 def test_the_demo_names_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(cli, "DEMO_NEEDS", ("rich", "there_is_no_such_package"))
+    monkeypatch.setattr(demo, "NEEDS", ("rich", "there_is_no_such_package"))
     assert cli.main(["demo"]) == 1
     assert "there_is_no_such_package. Install them with: pip install 'psqlmodel[demo]'" in capsys.readouterr().err
 
@@ -52,7 +53,7 @@ def test_the_demo_names_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 def test_the_demo_names_its_missing_program(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cli, "DEMO_PLACES", (tmp_path / "flights.py",))
+    monkeypatch.setattr(demo, "PLACES", (tmp_path / "flights.py",))
     assert cli.main(["demo"]) == 1
     assert "install psqlmodel again" in capsys.readouterr().err
 
@@ -74,7 +75,7 @@ def test_the_demo_runs_its_program(
     error: str,
 ) -> None:
     (tmp_path / "flights.py").write_text(program)
-    monkeypatch.setattr(cli, "DEMO_PLACES", (tmp_path / "missing.py", tmp_path / "flights.py"))
+    monkeypatch.setattr(demo, "PLACES", (tmp_path / "missing.py", tmp_path / "flights.py"))
     before = sys.argv
     assert cli.main(["demo", "--rows", "10"]) == code
     assert sys.argv is before
@@ -84,4 +85,4 @@ def test_the_demo_runs_its_program(
 
 
 def test_the_demo_is_found_in_the_repository() -> None:
-    assert cli.DEMO_PLACES[1].is_file()
+    assert demo.PLACES[1].is_file()
