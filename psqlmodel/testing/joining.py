@@ -92,8 +92,7 @@ class Lease:
         if not self._nesting.wrote(part):
             yield from self._release(part)  # there is nothing to undo, but what others did in the meantime
             return
-        if self._nesting.would_lose(part):
-            warnings.warn(_LOSES, IsolationWarning, stacklevel=2)
+        self._warn_of_loss(part)
         _ = yield _simple(self._nesting.roll_back(part))
 
     # --- statements -------------------------------------------------------------------------------------------------
@@ -175,6 +174,7 @@ class Lease:
             try:
                 _ = yield _simple(_CHECK_DEFERRED)
             except DatabaseError:
+                self._warn_of_loss(part)
                 _ = yield _simple(self._nesting.roll_back(part))
                 raise
         yield from self._release(part)
@@ -215,10 +215,18 @@ class Lease:
             self._refuse_failed(verb)
             yield from self._release(part)
             return
-        if self._loses(part):
-            warnings.warn(_LOSES, IsolationWarning, stacklevel=2)
         self._failed = False
-        _ = yield _simple(self._nesting.roll_back(part) if verb == "UNDO" else self._nesting.roll_back_to(part))
+        if not self._nesting.wrote(part):
+            text = self._nesting.release(part) if verb == "UNDO" else self._nesting.return_to(part)
+        else:
+            self._warn_of_loss(part)
+            text = self._nesting.roll_back(part) if verb == "UNDO" else self._nesting.roll_back_to(part)
+        if text:
+            _ = yield _simple(text)
+
+    def _warn_of_loss(self, part: Part) -> None:
+        if self._nesting.would_lose(part):
+            warnings.warn(_LOSES, IsolationWarning, stacklevel=2)
 
     def _loses(self, part: Part) -> bool:
         return self._nesting.wrote(part) and self._nesting.would_lose(part)

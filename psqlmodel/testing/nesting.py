@@ -71,11 +71,11 @@ class Nesting:
     def guard(self, owner: object) -> str:
         """Return what makes the next statement of an owner safe to fail; empty where it is already.
 
-        It is where the top of the stack is the owner's own part, which the error would end anyway, or a guard behind
-        which nothing was written.
+        It is where the top of the stack is the owner's own part, which the error would end anyway (unless others have
+        worked in it), or a guard behind which nothing was written.
         """
         top = self.parts[-1] if self.parts else None
-        if top is not None and top.owner is owner:
+        if top is not None and top.owner is owner and not top.foreign:
             return ""
         if top is None or top.owner is not None:
             return self.open(None)
@@ -89,7 +89,7 @@ class Nesting:
     def written(self, owner: object) -> None:
         """Note that an owner wrote: in its transaction, or by a statement of its own."""
         mine = [at for at, part in enumerate(self.parts) if part.owner is owner and not part.ended]
-        self._mark(self.parts[mine[-1] + 1 if mine else 0 :], owner)
+        self._mark(self.parts[mine[0] if mine else 0 :], owner)
         for at in mine:
             self.parts[at].own = True
         for part in self.parts:
@@ -109,10 +109,15 @@ class Nesting:
     def release(self, part: Part) -> str:
         """End a part whose work stays; empty where it must wait for what was opened after it."""
         at = self.parts.index(part)
-        if self.wrote(part):
-            around = [below for below in range(at) if self.parts[below].owner is part.owner]
-            self._mark(self.parts[around[-1] + 1 if part.alias is not None and around else 0 : at], part.owner)
+        if part.alias is None and self.wrote(part):
+            self._mark(self.parts[:at], part.owner)
         for each in self.parts[at:]:
+            each.ended = each.ended or each.owner is part.owner
+        return self._release_ended()
+
+    def return_to(self, part: Part) -> str:
+        """End what its owner opened after a part, where there is nothing to undo."""
+        for each in self.parts[self.parts.index(part) + 1 :]:
             each.ended = each.ended or each.owner is part.owner
         return self._release_ended()
 
