@@ -6,6 +6,7 @@ first). What the rows were before goes to the undo log before anything is sent.
 
 from __future__ import annotations
 
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.events import notify_of_flush, refuse_within_flush
@@ -47,7 +48,8 @@ def flush(workspace: Workspace) -> Steps[None]:
         settle_orphans(unit)
     with relax_for(len(unit.new) + len(unit.tracked)):  # what is remembered of each, and the rows that come back
         changes = collect(unit)
-        _remember(workspace, changes)
+        tracked = list(unit.tracked.values())
+        _remember(workspace, changes, tracked)
         before = workspace.transaction.sent
         try:
             yield from _write(workspace, changes)
@@ -59,7 +61,7 @@ def flush(workspace: Workspace) -> Steps[None]:
             else:
                 yield from fail(workspace, error)
             raise
-        _settle(workspace, changes)
+        _settle(workspace, changes, tracked)
     if workspace.events.of("after_flush"):
         yield from notify_of_flush(workspace, "after_flush")
 
@@ -113,10 +115,10 @@ def _delete(workspace: Workspace, changes: Changes) -> Steps[None]:
         yield from deletion.delete(workspace, group, changes)
 
 
-def _remember(workspace: Workspace, changes: Changes) -> None:
+def _remember(workspace: Workspace, changes: Changes, tracked: list[Any]) -> None:
     undo = workspace.unit.undo
-    if workspace.unit.tracked:
-        undo.all_updated(workspace.unit.tracked.values())
+    if tracked:
+        undo.all_updated(tracked)
     for objects in changes.deleted.values():
         undo.deleted(objects)
     for objects in changes.new.values():
@@ -126,32 +128,38 @@ def _remember(workspace: Workspace, changes: Changes) -> None:
         undo.unlinked(changes.unlinked)
 
 
-def _settle(workspace: Workspace, changes: Changes) -> None:
-    """Make everything that was written clean: what the database has is what the objects say."""
+def _settle(workspace: Workspace, changes: Changes, tracked: list[Any]) -> None:
+    """Make everything that was written clean: what the database has is what the objects say.
+
+    `tracked` are the objects of which `_remember` has made a note.
+    """
     unit = workspace.unit
-    regroup(unit, changes.new, unit.tracked.values())
+    regroup(unit, changes.new, list(unit.tracked.values()))
     for mapper, objects in changes.new.items():
         unit.settle_new(mapper, objects)
     for mapper, deleted in changes.deleted.items():
         deletion.now_deleted(workspace, mapper, deleted)
         deletion.mark_cascaded(workspace, mapper, deleted)
     if unit.tracked:
-        tracked = list(unit.tracked.values())
-        unit.undo.all_updated(tracked)
-        _settle_changed(unit, tracked)
+        left = list(unit.tracked.values())
+        if len(left) != len(tracked) or not all(map(is_, left, tracked)):  # the flush has changed more of them
+            unit.undo.all_updated(left)
+        _settle_changed(unit, left)
     for mapper, objects in changes.new.items():
         if mapper.mutable:
             _watch(unit, mapper, objects, changes.texts)
 
 
 def _settle_changed(unit: UnitOfWork, objects: list[Any]) -> None:
+    """Make all tracked objects clean."""
+    unit.tracked.clear()
     for obj in objects:
         state = obj._state
-        if state.batch is not None and obj.__dict__.keys().isdisjoint(state.mapper.mutable):
-            del unit.tracked[id(obj)]  # nothing is handed out: `settle` without its calls
-            set_state(obj, state.batch)
+        baseline = {} if obj.__dict__.keys().isdisjoint(state.mapper.mutable) else _baseline(obj, {})
+        if not baseline and state.batch is not None:
+            set_state(obj, state.batch)  # nothing is handed out: `settle` without its call
         else:
-            unit.settle(obj, _baseline(obj, {}))
+            unit.settle(obj, baseline)
 
 
 def _watch(unit: UnitOfWork, mapper: Mapper, objects: list[Any], texts: Texts) -> None:

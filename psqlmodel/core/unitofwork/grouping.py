@@ -7,7 +7,7 @@ written. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psqlmodel.core.unitofwork.collect import outgoing
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Groups: TypeAlias = "dict[RelationInfo, dict[Any, list[Any]]]"
 
 
-def regroup(unit: UnitOfWork, new: Mapping[Mapper, Sequence[Any]], changed: Iterable[Any]) -> None:
+def regroup(unit: UnitOfWork, new: Mapping[Mapper, Sequence[Any]], changed: Sequence[Any]) -> None:
     """Show new and changed objects on the loaded lists of the parents that their keys name, and only there."""
     left: Groups = {}
     joined: Groups = {}
@@ -32,7 +32,8 @@ def regroup(unit: UnitOfWork, new: Mapping[Mapper, Sequence[Any]], changed: Iter
             for obj in objects:
                 if obj.__dict__.get(relation.key) is None:  # else the list was kept in step
                     by_key.setdefault(_key(relation, obj.__dict__), []).append(obj)
-    for obj in changed:
+    classes: set[Any] = set(map(type, changed))
+    for obj in changed if any(cls.__mapper__.links_of_column for cls in classes) else ():
         if not type(obj).__mapper__.links_of_column.isdisjoint(obj._state.original):
             _note_move(unit, obj, left, joined)
     if left:
