@@ -39,7 +39,7 @@ class Update(Mapping[str, Any], Generic[M]):
         return len(self._values)
 
     def __repr__(self) -> str:
-        return f"Update[{self.model.__name__}]({', '.join(self._values)})"  # no values: they may be secret
+        return f"<Update of {self.model.__name__}: {', '.join(self._values) or 'nothing'}>"  # values may be secret
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:

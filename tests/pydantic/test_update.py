@@ -23,7 +23,8 @@ def test_a_patch_has_what_was_set() -> None:
     patch = patch_of({"age": None, "name": "Ada"})
     assert dict(patch) == {"age": None, "name": "Ada"}
     assert ("age" in patch, "mood" in patch, len(patch)) == (True, False, 2)
-    assert repr(patch) == "Update[Hero](name, age)"  # no values
+    assert repr(patch) == "<Update of Hero: name, age>"  # no values
+    assert repr(patch_of({})) == "<Update of Hero: nothing>"
     assert patch.model is Hero
     assert TypeAdapter(Update[Hero]).validate_python(patch) is patch
 
