@@ -9,6 +9,17 @@ if TYPE_CHECKING:
     from psqlmodel import errors as errors
     from psqlmodel import query as query
     from psqlmodel import types as types
+    from psqlmodel.compat.async_transaction import AsyncTransaction as AsyncTransaction
+    from psqlmodel.compat.names import BulkDelete as BulkDelete
+    from psqlmodel.compat.names import BulkInsert as BulkInsert
+    from psqlmodel.compat.names import BulkUpdate as BulkUpdate
+    from psqlmodel.compat.names import CheckConstraint as CheckConstraint
+    from psqlmodel.compat.names import ForeignKeyConstraint as ForeignKeyConstraint
+    from psqlmodel.compat.names import NotExists as NotExists
+    from psqlmodel.compat.names import PrimaryKeyConstraint as PrimaryKeyConstraint
+    from psqlmodel.compat.names import Scalar as Scalar
+    from psqlmodel.compat.names import UniqueConstraint as UniqueConstraint
+    from psqlmodel.compat.transaction import Transaction as Transaction
     from psqlmodel.core.async_session import AsyncSession as AsyncSession
     from psqlmodel.core.context import SessionManager as SessionManager
     from psqlmodel.core.engine import Engine as Engine
@@ -31,6 +42,7 @@ if TYPE_CHECKING:
     from psqlmodel.model import Exclude as Exclude
     from psqlmodel.model import ForeignKey as ForeignKey
     from psqlmodel.model import Index as Index
+    from psqlmodel.model import PrimaryKey as PrimaryKey
     from psqlmodel.model import PSQLModel as PSQLModel
     from psqlmodel.model import Relation as Relation
     from psqlmodel.model import Unique as Unique
@@ -43,11 +55,20 @@ if TYPE_CHECKING:
 else:
     from psqlmodel.later import later
 
-    _MODEL = ["Check", "Column", "Exclude", "ForeignKey", "Index", "PSQLModel", "Relation", "Unique", "table"]
+    _MODEL = [
+        *["Check", "Column", "Exclude", "ForeignKey", "Index", "PrimaryKey", "PSQLModel", "Relation", "Unique", "table"]
+    ]
+    _FROM_0_9 = [
+        *["BulkDelete", "BulkInsert", "BulkUpdate", "CheckConstraint", "ForeignKeyConstraint", "NotExists"],
+        *["PrimaryKeyConstraint", "Scalar", "UniqueConstraint"],
+    ]
 
     __getattr__, __dir__ = later(
         __name__,
         {
+            "psqlmodel.compat.names": _FROM_0_9,
+            "psqlmodel.compat.transaction": ["Transaction"],
+            "psqlmodel.compat.async_transaction": ["AsyncTransaction"],
             # An engine runs functions in sessions, which it does not know: both come together.
             "psqlmodel.core.session": ["Engine", "Session", "create_async_engine", "create_engine"],
             "psqlmodel.core.async_session": ["AsyncEngine", "AsyncSession"],

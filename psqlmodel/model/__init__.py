@@ -1,7 +1,7 @@
 """Models: classes mapped to tables, their columns, relations and states. Does no input or output."""
 
 from psqlmodel.model.base import PSQLModel, table
-from psqlmodel.model.constraints import Check, Exclude, ForeignKey, Index, Unique
+from psqlmodel.model.constraints import Check, Exclude, ForeignKey, Index, PrimaryKey, Unique
 from psqlmodel.model.fields import Column, Relation
 from psqlmodel.model.mapper import Mapper, mapper_of
 
@@ -13,6 +13,7 @@ __all__ = [
     "Index",
     "Mapper",
     "PSQLModel",
+    "PrimaryKey",
     "Relation",
     "Unique",
     "mapper_of",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from psqlmodel.errors import MappingError
+from psqlmodel.model.active import Active
 from psqlmodel.model.constraints import Constraint, Index
 from psqlmodel.model.declaration import declared_fields, make_attributes
 from psqlmodel.model.fields import Column
@@ -65,7 +66,7 @@ class ModelMeta(type):
         return [*super().__dir__(), *own]
 
 
-class PSQLModel(Instance, Outside, metaclass=ModelMeta):
+class PSQLModel(Instance, Active, Outside, metaclass=ModelMeta):
     """The base class of models.
 
     An instance is made with keywords, one for each column or relation; what is not given is left to the defaults.

@@ -60,6 +60,15 @@ class RelationList(list[Any]):
             self._ids = set(map(id, self))
         return self._ids
 
+    def filter(self, *conditions: Any) -> Any:
+        """Return the query of those related rows that meet all conditions: it asks the database, not this list.
+
+        Its `.all()`, `.first()` and so on run it in the current session; they are awaited in an `AsyncSession`.
+
+            user.orders.filter(Order.total > 10).OrderBy(Order.total).all()
+        """
+        return self.relation.rows_of(self.owner).Where(*conditions)
+
     # --- what the program does ------------------------------------------------------------------------------------
 
     def append(self, item: Any) -> None:

@@ -53,6 +53,21 @@ class Unique(Record):
         )
 
 
+class PrimaryKey(Record):
+    """Declare which columns, taken together, are the primary key: what `Column(primary_key=True)` says of each.
+
+    Raises `MappingError` when no column is given.
+
+        @table("lines", constraints=[PrimaryKey("order_id", "number")])
+    """
+
+    columns: tuple[ColumnName, ...]
+    name: str | None
+
+    def __init__(self, *columns: ColumnName, name: str | None = None) -> None:
+        fill(self, columns=_some_columns("PrimaryKey", columns), name=name)
+
+
 class Check(Record):
     """Declare a condition that every row meets.
 
@@ -189,7 +204,7 @@ class ForeignKey(Record):
             raise MappingError(f"ForeignKey to {table!r} pairs {len(self.columns)} columns with {len(self.remote)}")
 
 
-Constraint: TypeAlias = Unique | Check | Exclude | ForeignKey
+Constraint: TypeAlias = PrimaryKey | Unique | Check | Exclude | ForeignKey
 
 
 def _some_columns(kind: str, columns: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -18,7 +18,10 @@ from psqlmodel.query.expression import TableSource
 from psqlmodel.types import PgType, from_annotation, varchar
 
 RESERVED = frozenset(
-    {"to_dict", "from_dict", "update_from_dict", "update_from", "validate", "model_dump", "model_dump_json"}
+    {
+        *("to_dict", "from_dict", "update_from_dict", "update_from", "validate", "model_dump", "model_dump_json"),
+        *("save", "delete"),
+    }
 )
 
 

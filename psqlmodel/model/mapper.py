@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.errors import MappingError, NotMappedError
-from psqlmodel.model.constraints import Constraint, ForeignKey, Index
+from psqlmodel.model.constraints import Constraint, ForeignKey, Index, PrimaryKey
 from psqlmodel.model.fields import Column, held_by
 from psqlmodel.model.naming import did_you_mean
 from psqlmodel.model.state import UNSET, Clean, Instance, Raw, raw_name
@@ -46,8 +46,9 @@ class Mapper:
         self.declared = declared
         self.columns = tuple(attributes.values())
         self.keys = tuple(attributes)
-        self.primary_key = tuple(column for column in self.columns if column.primary_key)
         self.by_name = {column.name: column for column in self.columns}
+        self._mark_keys(constraints)
+        self.primary_key = tuple(column for column in self.columns if column.primary_key)
         self.constraints = constraints
         self.indexes = indexes
         self.comment = comment
@@ -117,6 +118,12 @@ class Mapper:
         if found is None:
             raise MappingError(f"{self.name} has no column {named!r}{did_you_mean(str(name), self.attributes)}")
         return found
+
+    def _mark_keys(self, constraints: Iterable[Constraint]) -> None:
+        """Make the columns that a `PrimaryKey` names what `Column(primary_key=True)` would make them."""
+        named = [name for each in constraints if isinstance(each, PrimaryKey) for name in each.columns]
+        for column in map(self.column, named):
+            column.primary_key, column.nullable = True, False
 
     def has_column(self, named: Any) -> bool:
         """Tell whether `column` finds what is named."""

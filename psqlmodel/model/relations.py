@@ -326,6 +326,25 @@ class RelationInfo(RelationPath):
             return missing(parent, self.key) if value is None else value
         return None
 
+    def rows_of(self, obj: PSQLModel) -> Any:
+        """Return the query of the related rows of one object.
+
+        Raises `ObjectStateError` for an object that has no row yet.
+        """
+        from psqlmodel.query.select import Select  # few ask for it
+
+        key = self.key_from(obj)
+        if key is None or key is UNSET:
+            raise ObjectStateError(f"{self!r}.filter asks the database, where this {self.mapper.name} has no row yet")
+        target, query = self.target.cls, Select(self.target.cls)
+        columns: Sequence[Any] = [getattr(target, column.key) for column in self.remote]
+        if self.secondary is not None:
+            link, columns, theirs = self.secondary
+            query = query.Join(link, self._columns_equal(zip(self.remote, theirs, strict=True), target, None))
+        for column, value in zip(columns, key if isinstance(key, tuple) else (key,), strict=True):
+            query = query.Where(column == value)
+        return query
+
     # --- queries -------------------------------------------------------------------------------------------------
 
     @cached_property

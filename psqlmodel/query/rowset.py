@@ -23,6 +23,7 @@ class Rowset(Query[T]):
     def __init__(self) -> None:
         super().__init__()
         self.ordering: tuple[Ordering, ...] = ()
+        self.last_ordered = 0  # how many of them the last OrderBy gave
         self.limit: int | None = None
         self.offset: int | None = None
         self.includes: tuple[Any, ...] = ()
@@ -48,8 +49,30 @@ class Rowset(Query[T]):
                 query.pending = query.pending | expression.sources
             called += (expression.shape, item.direction)
         query.ordering = (*self.ordering, *made)
+        query.last_ordered = len(made)
         query.key = key and (*key, tuple(called))
         return query
+
+    def Asc(self) -> Self:
+        """Order ascending by all that the last `OrderBy` names: `.OrderBy(User.name).Asc()`."""
+        return self._directed(" ASC")
+
+    def Desc(self) -> Self:
+        """Order descending by all that the last `OrderBy` names; `.OrderBy(User.name.Desc())` says it for one.
+
+        Select(User).OrderBy(User.age, User.name).Desc()
+        """
+        return self._directed(" DESC")
+
+    def _directed(self, direction: str) -> Self:
+        if not self.ordering:
+            raise QueryError(f"{direction.strip().capitalize()}() comes after OrderBy: .OrderBy(User.name).Desc()")
+        last = self.ordering[len(self.ordering) - self.last_ordered :]
+        query = self._copied()
+        query.ordering = self.ordering[: len(self.ordering) - self.last_ordered]
+        # The key has what was called before, too: the same calls always come to the same text.
+        query.key = self.key and (*self.key, f"DIRECTED{direction}")
+        return query.OrderBy(*[Ordering(each.expression, f"{direction}{_nulls(each)}") for each in last])
 
     def Limit(self, count: int) -> Self:
         """Return at most `count` rows."""
@@ -131,6 +154,11 @@ def _ordering(item: Any) -> Ordering:
     if isinstance(item, Expression):
         return Ordering(item, " ASC")
     raise QueryError(f"OrderBy takes columns and expressions such as User.name.Desc(), not {item!r}")
+
+
+def _nulls(ordering: Ordering) -> str:
+    _, nulls, where = ordering.direction.partition(" NULLS")
+    return nulls + where
 
 
 def _count(verb: str, count: Any) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from psqlmodel.errors import MappingError
-from psqlmodel.model.constraints import Check, Exclude, ForeignKey, Index, Unique
+from psqlmodel.model.constraints import Check, Exclude, ForeignKey, Index, PrimaryKey, Unique
 from psqlmodel.model.distribution import check_keys, check_types
 from psqlmodel.model.fields import Column
 from psqlmodel.model.mapper import Mapper
@@ -209,7 +209,8 @@ def _enum(type_: PgType[Any]) -> EnumInfo:
 
 def _primary_key(mapper: Mapper) -> KeyInfo | None:
     columns = tuple(map(_name, mapper.primary_key))
-    return KeyInfo(stable_name("pk", mapper.table), columns) if columns else None
+    given = next((c.name for c in mapper.constraints if isinstance(c, PrimaryKey)), None)
+    return KeyInfo(given or stable_name("pk", mapper.table), columns) if columns else None
 
 
 def _uniques(mapper: Mapper) -> tuple[KeyInfo, ...]:

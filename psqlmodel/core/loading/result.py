@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeAlias, TypeVar, ov
 
 from psqlmodel.core.loading.reading import Loaded
 from psqlmodel.errors import MultipleResultsFound, NoResultFound
+from psqlmodel.model.base import PSQLModel
 
 if TYPE_CHECKING:
     from psqlmodel.core.row import Row as ResultRow
@@ -88,6 +89,10 @@ class QueryResult(_Items[T]):
         """
         return only(self._items) if self._items else None
 
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return each object or row as a dictionary of its values; objects within rows are dictionaries, too."""
+        return dictionaries(self._items)
+
     @overload
     def scalars(self: QueryResult[Led[S]]) -> list[S]: ...
     @overload
@@ -139,6 +144,10 @@ class AsyncQueryResult(_Items[T]):
         Raises `MultipleResultsFound` where there are several.
         """
         return only(self._items) if self._items else None
+
+    async def to_dicts(self) -> list[dict[str, Any]]:
+        """Return each object or row as a dictionary of its values; objects within rows are dictionaries, too."""
+        return dictionaries(self._items)
 
     @overload
     async def scalars(self: AsyncQueryResult[Led[S]]) -> list[S]: ...
@@ -243,6 +252,10 @@ class PendingResult(Pending[AsyncQueryResult[T]]):
         """Return the only object or row, or None; see `QueryResult.one_or_none`."""
         return self._verb(lambda result: result.one_or_none())
 
+    def to_dicts(self) -> PendingQuery[list[dict[str, Any]]]:
+        """Return each object or row as a dictionary of its values; see `QueryResult.to_dicts`."""
+        return self._verb(lambda result: result.to_dicts())
+
     @overload
     def scalars(self: PendingResult[Led[S]]) -> PendingQuery[list[S]]: ...
     @overload
@@ -285,6 +298,16 @@ def only(items: Sequence[T]) -> T:
 def scalars(items: Sequence[Any]) -> list[Any]:
     """Return the first value of each row; what is no row is itself."""
     return [item[0] if isinstance(item, tuple) else item for item in items]
+
+
+def dictionaries(items: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return each object or row as a dictionary; objects within rows are dictionaries, too."""
+    found: list[dict[str, Any]] = [item.to_dict() for item in items]
+    for each in found:
+        for name, value in each.items():
+            if isinstance(value, PSQLModel):
+                each[name] = value.to_dict()
+    return found
 
 
 def _short(query: Any) -> str:
