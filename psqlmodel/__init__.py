@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from psqlmodel.core.loading.result import QueryResult as QueryResult
     from psqlmodel.core.row import ResultRow as ResultRow
     from psqlmodel.core.session import Session as Session
+    from psqlmodel.core.verbs.paging import Page as Page
     from psqlmodel.core.verbs.planning import Plan as Plan
     from psqlmodel.core.verbs.planning import PlannedStatement as PlannedStatement
     from psqlmodel.core.verbs.written import Written as Written
@@ -77,6 +78,7 @@ else:
             "psqlmodel.core.engine.jobs": ["PreparedTransaction"],
             "psqlmodel.core.loading.result": ["AsyncQueryResult", "QueryResult"],
             "psqlmodel.core.row": ["ResultRow"],
+            "psqlmodel.core.verbs.paging": ["Page"],
             "psqlmodel.core.verbs.planning": ["Plan", "PlannedStatement"],
             "psqlmodel.core.verbs.written": ["Written"],
             "psqlmodel.drivers.slots": ["PoolStatus"],

@@ -57,6 +57,7 @@ from psqlmodel.query.functions import (
     Upper,
     Value,
 )
+from psqlmodel.query.grouping import Cube, Grouping, GroupingSets, Rollup
 from psqlmodel.query.include import ModelPath
 from psqlmodel.query.insert import Insert, InsertQuery
 from psqlmodel.query.merge import Merge, MergeQuery
@@ -64,7 +65,9 @@ from psqlmodel.query.outputs import EntityOutput, ScalarOutput
 from psqlmodel.query.quoting import quote
 from psqlmodel.query.select import Select, SelectQuery
 from psqlmodel.query.sources import Alias, CommonTable, Subquery, UnknownColumnError, With
+from psqlmodel.query.sql import SQL, RawSQL
 from psqlmodel.query.statement import Query
+from psqlmodel.query.tables import JsonTable, Nested, New, Old, Only, Ordinality, TableSample, Values
 from psqlmodel.query.update import Delete, DeleteQuery, Update, UpdateQuery
 
 __all__ = [
@@ -87,6 +90,7 @@ __all__ = [
     "Compiled",
     "Concat",
     "Count",
+    "Cube",
     "CumeDist",
     "CurrentDate",
     "DateTrunc",
@@ -101,8 +105,11 @@ __all__ = [
     "FirstValue",
     "Func",
     "Greatest",
+    "Grouping",
+    "GroupingSets",
     "Insert",
     "InsertQuery",
+    "JsonTable",
     "JsonbAgg",
     "JsonbBuildObject",
     "JsonbObjectAgg",
@@ -117,22 +124,30 @@ __all__ = [
     "MergeQuery",
     "Min",
     "ModelPath",
+    "Nested",
+    "New",
+    "NotNullable",
     "Now",
     "NthValue",
     "Ntile",
-    "NotNullable",
     "NullIf",
     "Nullable",
+    "Old",
+    "Only",
     "Ordering",
+    "Ordinality",
     "PercentRank",
     "Query",
+    "RawSQL",
     "Random",
     "RandomUUID",
     "Rank",
     "Replace",
+    "Rollup",
     "Round",
     "Row",
     "RowNumber",
+    "SQL",
     "ScalarOutput",
     "Select",
     "SelectQuery",
@@ -141,6 +156,7 @@ __all__ = [
     "Subquery",
     "Substring",
     "Sum",
+    "TableSample",
     "TableSource",
     "Text",
     "Trim",
@@ -149,6 +165,7 @@ __all__ = [
     "UpdateQuery",
     "Upper",
     "Value",
+    "Values",
     "With",
     "quote",
 ]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Final, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
 from psqlmodel.errors import QueryError
 from psqlmodel.query.expression import Expression, Ordering, Predicate, compose, literal
 from psqlmodel.query.nodes import AGGREGATE, ATOM, NO_SOURCES, WINDOW, Node
 from psqlmodel.query.quoting import quote
 from psqlmodel.types import PgType
+
+if TYPE_CHECKING:
+    from psqlmodel.query.sources import Table
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -61,8 +64,22 @@ class Call(Expression[T_co]):
             items += (", ", _ordering(item)) if index else (_ordering(item),)
         return self._remade(tail=(*self.tail, *items, ")"), kind=AGGREGATE)
 
+    def AsTable(self, name: str, *columns: str, ordinality: str = "", **typed: Any) -> Table:
+        """Return a function that gives rows as a table, for From and joins.
+
+        `columns` are the names of its columns; `ordinality` names one more that numbers the rows. For a function that
+        gives records, such as `jsonb_to_recordset`, say names and types: `a=types.integer`.
+
+            days = Func.generate_series(first, last, timedelta(days=1)).AsTable("days", "day")
+            Select(days.day, Count(Order.id)).From(days).LeftJoin(Order, Order.day == days.day).GroupBy(days.day)
+        """
+        from psqlmodel.query.tables import FunctionTable
+
+        return FunctionTable(self, name, columns, typed, ordinality)
+
     def Over(
         self,
+        window: str | None = None,
         *,
         partition_by: Any = (),
         order_by: Any = (),
@@ -72,22 +89,14 @@ class Call(Expression[T_co]):
     ) -> Expression[T_co]:
         """Compute over a window of rows instead of a group.
 
-        `partition_by` and `order_by` are expressions or lists of them. A frame is `(first, last)` relative to
+        `window` is the name of one that the query's `.Window(…)` defines. `partition_by` and `order_by` are expressions
+        or lists of them. A frame is `(first, last)` relative to
         the current row: negative before, 0 the row itself, positive after, None unbounded.
 
             Sum(Order.total).Over(partition_by=Order.user_id, order_by=Order.id, rows=(None, 0))
         """
         self._check_open()
-        parts: list[str | Node] = []
-        for lead, items in (("PARTITION BY ", _several(partition_by)), ("ORDER BY ", _several(order_by))):
-            for index, item in enumerate(items):
-                parts += (", " if index else (" " if parts else "") + lead, _ordering(item))
-        frames = [("ROWS", rows), ("RANGE", range), ("GROUPS", groups)]
-        given = [(name, frame) for name, frame in frames if frame is not None]
-        if len(given) > 1:
-            raise QueryError("a window has one frame: rows, range or groups")
-        for name, frame in given:
-            parts += _frame((" " if parts else "") + name, frame)
+        parts = window_parts(window, partition_by, order_by, rows, range, groups)
         made = compose(ATOM, self.type, self, " OVER (", *parts, ")")
         made.flags = made.flags & ~AGGREGATE | WINDOW
         return self._named(made)
@@ -106,6 +115,23 @@ class Call(Expression[T_co]):
         self._check_open()
         values = {key: getattr(self, key) for key in ("opening", "arguments", "kind", "ordering", "tail")}
         return make_call(self.label_, type=self.type, **(values | changes))  # type: ignore[return-value]
+
+
+def window_parts(
+    base: str | None, partition_by: Any, order_by: Any, rows: Frame | None, range: Frame | None, groups: Frame | None
+) -> list[str | Node]:
+    """Return what stands in the parentheses of a window; `base` is the name of one that it begins with."""
+    parts: list[str | Node] = [] if base is None else [quote(base)]
+    for lead, items in (("PARTITION BY ", _several(partition_by)), ("ORDER BY ", _several(order_by))):
+        for index, item in enumerate(items):
+            parts += (", " if index else (" " if parts else "") + lead, _ordering(item))
+    frames = [("ROWS", rows), ("RANGE", range), ("GROUPS", groups)]
+    given = [(name, frame) for name, frame in frames if frame is not None]
+    if len(given) > 1:
+        raise QueryError("a window has one frame: rows, range or groups")
+    for name, frame in given:
+        parts += _frame((" " if parts else "") + name, frame)
+    return parts
 
 
 def make_call(

@@ -17,6 +17,7 @@ from psqlmodel.query.expression import (
 )
 from psqlmodel.query.lexing import tokens
 from psqlmodel.query.nodes import (
+    ANY_TABLE,
     ATOM,
     COMPARISON,
     DEFERRED,
@@ -249,6 +250,8 @@ def Text(sql: str, *params: Any) -> Expression[Any]:
     parts: list[str | Node] = []
     used: set[Any] = set()
     count = 0
+    if any(kind == "word" and piece.upper() == "FROM" for kind, piece in tokens(sql)):
+        parts.append(ANY_TABLE)  # a subquery may read what is pending
     for kind, piece in tokens(sql):
         if kind == "dollar":
             raise QueryError(f"Text numbers its parameters itself: write %s, not {piece}")

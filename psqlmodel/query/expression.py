@@ -226,6 +226,10 @@ class Expression(Operators, Node, Generic[T_co]):
         """Compare and order the text by a collation, such as `"C"`."""
         return compose(CAST, self.type, paren(self, CAST), f" COLLATE {quote(collation)}")
 
+    def AtTimeZone(self, zone: Any) -> Expression[Any]:
+        """Say a moment in a time zone, or which moment a local time was there: `Event.at.AtTimeZone("Europe/Rome")`."""
+        return compose(ATOM, None, "(", paren(self, CAST), " AT TIME ZONE ", paren(text_operand(zone), CAST), ")")
+
     # --- what the operators of `operators.py` are made of ---------------------------------------------------
 
     def _beside(self, operator: str, value: Any) -> Expression[Any]:

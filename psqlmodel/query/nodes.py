@@ -62,6 +62,10 @@ class TableName(str):
     __slots__ = ()
 
 
+# Says in the text of hand-written SQL that it may read any table: what is pending is flushed before it.
+ANY_TABLE: Final = TableName("")
+
+
 class Slot(Protocol):
     """A leaf of a shape whose text depends on what type a column really has."""
 

@@ -16,10 +16,11 @@ from psqlmodel.types import PgType
 class EntityOutput:
     """An object of the model `entity`: its `columns`, from position `start` of the row on."""
 
-    __slots__ = ("columns", "entity", "flags", "params", "shape", "sources", "start")
+    __slots__ = ("columns", "entity", "flags", "params", "shape", "source", "sources", "start")
 
     def __init__(self, entity: Any, start: int) -> None:
         source: Source = entity.__source__
+        self.source = source
         self.entity = getattr(entity, "__entity__", entity)
         self.columns: tuple[ColumnExpression[Any], ...] = tuple(entity.__columns__)
         self.start = start

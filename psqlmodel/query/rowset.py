@@ -25,6 +25,7 @@ class Rowset(Query[T]):
         self.ordering: tuple[Ordering, ...] = ()
         self.last_ordered = 0  # how many of them the last OrderBy gave
         self.limit: int | None = None
+        self.ties = False
         self.offset: int | None = None
         self.includes: tuple[Any, ...] = ()
 
@@ -77,8 +78,17 @@ class Rowset(Query[T]):
     def Limit(self, count: int) -> Self:
         """Return at most `count` rows."""
         query = self._copied()
-        query.limit = _count("Limit", count)
+        query.limit, query.ties = _count("Limit", count), False
         query.key = self.key and (*self.key, "LIMIT")
+        return query
+
+    def LimitWithTies(self, count: int) -> Self:
+        """Return the first `count` rows, and those that are equal to the last of them in what they are ordered by."""
+        if not self.ordering:
+            raise QueryError("LimitWithTies needs an order: .OrderBy(…) before it")
+        query = self._copied()
+        query.limit, query.ties = _count("LimitWithTies", count), True
+        query.key = self.key and (*self.key, "WITH TIES")
         return query
 
     def Offset(self, count: int) -> Self:
@@ -112,6 +122,14 @@ class Rowset(Query[T]):
         """Return the rows of both queries."""
         return self._combined("\nUNION ALL\n", other)
 
+    def IntersectAll(self, other: Rowset[Any]) -> CombinedQuery[T]:
+        """Return the rows that both queries have, as often as both have them."""
+        return self._combined("\nINTERSECT ALL\n", other)
+
+    def ExceptAll(self, other: Rowset[Any]) -> CombinedQuery[T]:
+        """Return the rows that the other query does not have, one less for each that it has."""
+        return self._combined("\nEXCEPT ALL\n", other)
+
     def Intersect(self, other: Rowset[Any]) -> CombinedQuery[T]:
         """Return the rows that both queries have."""
         return self._combined("\nINTERSECT\n", other)
@@ -129,7 +147,9 @@ class Rowset(Query[T]):
         if self.ordering:
             assembly.join("\nORDER BY ", [self._ordered(item) for item in self.ordering], ", ")
         if self.limit is not None:
-            assembly.value("\nLIMIT ", self.limit)
+            assembly.value("\nFETCH FIRST " if self.ties else "\nLIMIT ", self.limit)
+            if self.ties:
+                assembly.text(" ROWS WITH TIES")
         if self.offset is not None:
             assembly.value("\nOFFSET ", self.offset)
 

@@ -12,9 +12,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, overload
 
 from psqlmodel.errors import QueryError
-from psqlmodel.query.expression import ColumnExpression, Expression, Predicate, Source, TableSource, paren
-from psqlmodel.query.nodes import AND, GROUPED, INHERITED, NO_SOURCES, WINDOW, Node, Shape
+from psqlmodel.query.calls import Frame, window_parts
+from psqlmodel.query.expression import ColumnExpression, Expression, Predicate, Source, TableSource, compose, paren
+from psqlmodel.query.nodes import AND, ATOM, GROUPED, INHERITED, NO_SOURCES, WINDOW, Node, Shape
 from psqlmodel.query.outputs import EntityOutput, outputs_of
+from psqlmodel.query.quoting import quote
 from psqlmodel.query.rowset import Rowset
 from psqlmodel.query.sources import source_of
 from psqlmodel.query.statement import Assembly, added, checked, missing
@@ -40,7 +42,8 @@ J = TypeVar("J")
 
 # What gives rows of unknown types: subqueries, and columns of the plain spelling, which are values for type checkers.
 # Not `Any`: where several of these overloads fit a column of `dict[str, Any]`, mypy takes none.
-Untyped: TypeAlias = "Source | int | float | Decimal | str | bytes | date | time | timedelta | UUID | Enum | Sequence[Any] | dict[Any, Any] | None"
+Plain: TypeAlias = "int | float | Decimal | str | bytes | date | time | timedelta | UUID | Enum | None"
+Untyped: TypeAlias = "Source | Plain | Sequence[Any] | dict[Any, Any]"
 
 _ON_TRUE: Final = Expression[bool]("TRUE")
 _MOST_BEGUN = 256  # kept for each table; a program has a few, unless its select lists are computed
@@ -54,8 +57,9 @@ class SelectQuery(Rowset[T]):
         self.outputs = outputs_of(items, "Select")
         self.base: tuple[Source, ...] = ()
         for output in self.outputs:
-            if len(output.sources) == 1:
-                self.base = tuple(output.sources)
+            source = output.source if isinstance(output, EntityOutput) else None
+            if source is not None or len(output.sources) == 1:
+                self.base = tuple(output.sources) if source is None else (source,)
                 self.known = output.sources
                 break
         # The values of the clauses that have some, apart because clauses may be called in any order.
@@ -67,6 +71,7 @@ class SelectQuery(Rowset[T]):
         self.where: tuple[Node, ...] = ()
         self.grouping: tuple[Node, ...] = ()
         self.having: tuple[Node, ...] = ()
+        self.windows: tuple[Node, ...] = ()
         self.distinct: tuple[Node, ...] | None = None  # (): DISTINCT; more: DISTINCT ON
         self.locks: tuple[str, ...] = ()
 
@@ -191,6 +196,21 @@ class SelectQuery(Rowset[T]):
         query.key = self.key and (*self.key, tuple(called))
         return query
 
+    def Window(
+        self,
+        name: str,
+        *,
+        partition_by: Any = (),
+        order_by: Any = (),
+        rows: Frame | None = None,
+        range: Frame | None = None,
+        groups: Frame | None = None,
+    ) -> Self:
+        """Name a window for several functions: `Sum(Order.total).Over("w")`; its parts are those of `Over`."""
+        parts = window_parts(None, partition_by, order_by, rows, range, groups)
+        made = compose(ATOM, None, f"{quote(name)} AS (", *parts, ")")
+        return self._with(windows=(*self.windows, made))
+
     def Distinct(self) -> Self:
         """Return equal rows once."""
         return self._with(distinct=(), key=self.key and (*self.key, "DISTINCT"))
@@ -244,6 +264,8 @@ class SelectQuery(Rowset[T]):
             assembly.join("\nGROUP BY ", [self.by_position(node) for node in self.grouping], ", ")
         if self.having:
             add_where(assembly, self.having, "\nHAVING ")
+        if self.windows:
+            assembly.join("\nWINDOW ", self.windows, ", ")
         self._add_tail(assembly)
         for lock in self.locks:
             assembly.text(lock)

@@ -142,19 +142,28 @@ class CommonTable(Table):
     """A query that a WITH clause names, for use in FROM; see `With`."""
 
     # With an underscore, because the public names are those of the columns: `tree.name`.
-    __slots__ = ("_kind", "_name", "_query", "_recursion")
+    __slots__ = ("_added", "_kind", "_name", "_query", "_recursion", "_tail")
 
     def __init__(
-        self, name: str, query: Query[Any], kind: str = " AS (", recursion: tuple[str, Node] | None = None
+        self,
+        name: str,
+        query: Query[Any],
+        kind: str = " AS (",
+        recursion: tuple[str, Node] | None = None,
+        tail: str = "",
+        added: tuple[str, ...] = (),
     ) -> None:
         qualifier = quote(name)
-        super().__init__(qualifier, qualifier, query.columns_of(), (CteReference(self),), NO_SOURCES, CTES)
+        columns = [*query.columns_of(), *((column, column, None, None) for column in added)]
+        super().__init__(qualifier, qualifier, columns, (CteReference(self),), NO_SOURCES, CTES)
         if query.sources:
             raise QueryError(f"the query of With({name!r}, …) refers to tables outside of it: {names(query.sources)}")
         self._name = name
         self._query = query
         self._kind = kind
         self._recursion = recursion
+        self._tail = tail
+        self._added = added
 
     def renamed(self, name: str) -> Table:
         """Return the common table under another name, to join it twice."""
@@ -164,11 +173,11 @@ class CommonTable(Table):
 
     def Materialized(self) -> CommonTable:
         """Compute the query once, apart from the rest."""
-        return CommonTable(self._name, self._query, " AS MATERIALIZED (", self._recursion)
+        return self._changed(kind=" AS MATERIALIZED (")
 
     def NotMaterialized(self) -> CommonTable:
         """Let the planner merge the query into the rest, though it is used twice."""
-        return CommonTable(self._name, self._query, " AS NOT MATERIALIZED (", self._recursion)
+        return self._changed(kind=" AS NOT MATERIALIZED (")
 
     def Recursive(self, step: Callable[[Any], Query[Any]]) -> CommonTable:
         """Add the rows that `step`, a function of the table so far, finds, until there are no new ones.
@@ -184,6 +193,37 @@ class CommonTable(Table):
     def RecursiveDistinct(self, step: Callable[[Any], Query[Any]]) -> CommonTable:
         """Add the rows that `step` finds, without rows that are there already (UNION)."""
         return self._recursive("\nUNION\n", step)
+
+    def SearchDepthFirst(self, *by: str, set: str = "ordering") -> CommonTable:
+        """Add a column that orders the rows of a recursive query parents before children, siblings by the columns `by`.
+
+        Select(tree).OrderBy(tree.ordering)
+        """
+        return self._searched("DEPTH", by, set)
+
+    def SearchBreadthFirst(self, *by: str, set: str = "ordering") -> CommonTable:
+        """Add a column that orders the rows of a recursive query level by level."""
+        return self._searched("BREADTH", by, set)
+
+    def Cycle(self, *columns: str, mark: str = "is_cycle", path: str = "path") -> CommonTable:
+        """Stop where a row comes again on its own path: told by `columns`, marked by the column `mark`."""
+        clause = f" CYCLE {self._listed(columns)} SET {quote(mark)} USING {quote(path)}"
+        return self._changed(tail=self._tail + clause, added=(*self._added, mark, path))
+
+    def _searched(self, order: str, by: tuple[str, ...], column: str) -> CommonTable:
+        if self._tail:
+            raise QueryError(f"With({self._name!r}): say the search once, and before the cycle")
+        clause = f" SEARCH {order} FIRST BY {self._listed(by)} SET {quote(column)}"
+        return self._changed(tail=clause, added=(column,))
+
+    def _listed(self, columns: tuple[str, ...]) -> str:
+        if self._recursion is None or not columns:
+            raise QueryError(f"With({self._name!r}): search and cycle need names of columns, and .Recursive(…) before")
+        return ", ".join(quote(self[column].name) for column in columns)
+
+    def _changed(self, **changes: Any) -> CommonTable:
+        given = {"kind": self._kind, "recursion": self._recursion, "tail": self._tail, "added": self._added}
+        return CommonTable(self._name, self._query, **(given | changes))
 
     def _recursive(self, union: str, step: Callable[[Any], Query[Any]]) -> CommonTable:
         if self._recursion is not None:
@@ -210,9 +250,10 @@ class CommonTable(Table):
         if self._recursion is None:
             return (head, self._query.shape, ")"), self._query.params, self._query.flags
         union, term = self._recursion
-        columns = ", ".join(quote(column.name) for column in self.__columns__)
+        own = self.__columns__[: len(self.__columns__) - len(self._added)]
+        columns = ", ".join(quote(column.name) for column in own)
         head = f"{self.qualifier} ({columns}){self._kind}"
-        shape = (head, "(", self._query.shape, ")", union, "(", term.shape, "))")
+        shape = (head, "(", self._query.shape, ")", union, "(", term.shape, "))", self._tail)
         return shape, self._query.params + term.params, self._query.flags | term.flags
 
 

@@ -43,6 +43,7 @@ from psqlmodel.query.quoting import quote
 from psqlmodel.query.raw import translate_params
 from psqlmodel.query.rowset import Rowset
 from psqlmodel.query.select import Select, SelectQuery
+from psqlmodel.query.sql import RawSQL, from_template, is_template
 from psqlmodel.query.statement import Query
 from psqlmodel.query.values import bind
 from psqlmodel.steps import Rows, Statement, Steps
@@ -212,7 +213,12 @@ def select(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded
     give back what it should.
     """
     if isinstance(query, str):
-        return (yield from _execute_text(workspace, query, params))
+        return (yield from _execute_sql(workspace, *translate_params(query, params)))
+    if isinstance(query, RawSQL) or is_template(query):
+        written = query if isinstance(query, RawSQL) else from_template(query)
+        if params is not None:
+            raise QueryError("params belong to SQL text; SQL(…) and t-strings have their values inside")
+        return (yield from _execute_sql(workspace, *written.statement()))
     if not isinstance(query, Query):
         raise QueryError(f"expected a query or SQL text, not {_what(query)}")
     if params is not None:
@@ -265,14 +271,13 @@ def _returns(query: InsertQuery[Any], column: str) -> bool:
     return any(isinstance(part, ColumnExpression) and part.name == column for parts in given for part in parts)
 
 
-def _execute_text(workspace: Workspace, text: str, params: Any) -> Steps[Loaded[Any]]:
-    sql, args = translate_params(text, params)
+def _execute_sql(workspace: Workspace, sql: str, args: Sequence[Any]) -> Steps[Loaded[Any]]:
     if not sql.strip():
         raise QueryError("the SQL text is empty")
     if workspace.autoflush:
         yield from flush(workspace)
     rows = yield from execute(workspace, Statement(sql, args, purpose="raw"))
-    if text_writes(text):
+    if text_writes(sql):
         workspace.transaction.worked = True
     return Loaded(list(rows_of(rows)), rows.count)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from psqlmodel.core.verbs import books, fetching, merging, planning, syncing, upserting
+from psqlmodel.core.verbs import books, fetching, merging, paging, planning, syncing, upserting
+from psqlmodel.core.verbs.paging import Page
 from psqlmodel.core.verbs.planning import Plan
 from psqlmodel.core.verbs.written import Written
 from psqlmodel.query.expression import Expression
+from psqlmodel.query.statement import Query
 from psqlmodel.steps import Steps
 
 if TYPE_CHECKING:
@@ -95,6 +97,18 @@ class Verbs:
         """
         return self._run(upserting.get_or_create(self._workspace, model, defaults, by))
 
+    def page(self, query: Query[T], *, after: str | None = None, before: str | None = None, size: int = 20) -> Page[T]:
+        """Return a page of a query's objects: those after the token of another page, or before it.
+
+        The query is ordered by columns of its model; the primary key comes last by itself. However far a page is, it
+        costs as much as the first, and rows that come or go meanwhile shift nothing. Raises `QueryError` for another
+        query, and for a token that it did not give.
+
+            page = session.page(Select(User).OrderBy(User.name), size=20)
+            page = session.page(Select(User).OrderBy(User.name), after=page.next, size=20)
+        """
+        return self._run(paging.page(self._workspace, query, after, before, size))
+
     @overload
     def merge(self, models: list[M] | tuple[M, ...]) -> list[M]: ...
     @overload
@@ -149,6 +163,12 @@ class AsyncVerbs:
     ) -> tuple[M, bool]:
         """Return the object with a unique key, and whether it was made; see `Session.get_or_create`."""
         return await self._run(upserting.get_or_create(self._workspace, model, defaults, by))
+
+    async def page(
+        self, query: Query[T], *, after: str | None = None, before: str | None = None, size: int = 20
+    ) -> Page[T]:
+        """Return a page of a query's objects; see `Session.page`."""
+        return await self._run(paging.page(self._workspace, query, after, before, size))
 
     @overload
     async def merge(self, models: list[M] | tuple[M, ...]) -> list[M]: ...

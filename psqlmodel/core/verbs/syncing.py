@@ -208,10 +208,9 @@ class _Synchronisation(Query[Any]):
         # No ordinal, spelled so that the planner takes it for a third of the rows. With IS NULL, a two-hundredth,
         # a nested loop over a table that it believes to hold one row seems to cost what a hash join does.
         missing = f"coalesce(m.{ORDINAL}, 0) < 1"
-        assembly.text(
-            f",\ndel AS (DELETE FROM {self._mapper.qualified} USING m WHERE {self._is_row()} AND {missing} "
-            f"RETURNING {listed(self._table, self._all)})"
-        )
+        assembly.text(f",\ndel AS (DELETE FROM {self._mapper.qualified} USING m WHERE {self._is_row()} AND {missing}")
+        self._add_shard(assembly)
+        assembly.text(f" RETURNING {listed(self._table, self._all)})")
 
     def _add_update(self, assembly: Assembly) -> None:
         names = {quote(str(c.name)): t for c, t in zip(self._columns, self._types, strict=True) if self._is_data(c)}
@@ -227,8 +226,10 @@ class _Synchronisation(Query[Any]):
         assembly.text(
             f",\nupd AS (UPDATE {self._mapper.qualified} SET {', '.join(sets)} FROM m WHERE {self._is_row()} "
             f"AND m.{ORDINAL} IS NOT NULL AND (SELECT count(*) FROM del) >= 0 "
-            f"AND ROW({ours}) IS DISTINCT FROM ROW({theirs}) RETURNING {listed(self._table, self._all)}, m.{ORDINAL}, ("
+            f"AND ROW({ours}) IS DISTINCT FROM ROW({theirs})"
         )
+        self._add_shard(assembly)
+        assembly.text(f" RETURNING {listed(self._table, self._all)}, m.{ORDINAL}, (")
         assembly.add(self._condition)
         assembly.text(f") IS TRUE AS {KIND})")
 
@@ -254,8 +255,16 @@ class _Synchronisation(Query[Any]):
             f"\nUNION ALL SELECT {listed(self._table, self._all)}, m.{ORDINAL}, {_KEPT}, true FROM m "
             f"JOIN {self._mapper.qualified} ON {self._is_row()} "
             f"WHERE m.{ORDINAL} IS NOT NULL AND m.{ORDINAL} NOT IN (SELECT upd.{ORDINAL} FROM upd)"
-            f"\nUNION ALL SELECT {listed('del', self._all)}, NULL, {_DELETED}, true FROM del"
         )
+        self._add_shard(assembly)
+        assembly.text(f"\nUNION ALL SELECT {listed('del', self._all)}, NULL, {_DELETED}, true FROM del")
+
+    def _add_shard(self, assembly: Assembly) -> None:
+        """Say again which rows the slice has: a cluster learns from it on which shard those of `m` are."""
+        if self._mapper.distribution is not None:
+            assembly.text(" AND (")
+            assembly.add(self._condition)
+            assembly.text(")")
 
     def _is_row(self) -> str:
         return " AND ".join(f"{self._table}.{name} = m.{_row(n)}" for n, name in enumerate(self._keys))

@@ -1,0 +1,153 @@
+"""SQL by hand with values in their places: `SQL("… {v} …", v=value)`, and t-strings (Python 3.14).
+
+A value becomes a parameter, never text; an expression, a query or a model stands for its SQL. `.Into(User)` makes a
+query of the builder that loads objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from psqlmodel.errors import QueryError
+from psqlmodel.query import raw
+from psqlmodel.query.expression import Expression, Source, compose
+from psqlmodel.query.lexing import first_word
+from psqlmodel.query.nodes import ANY_TABLE, ATOM, DEFERRED, NO_SOURCES, Node
+from psqlmodel.query.select import SelectQuery
+from psqlmodel.query.sources import Table
+
+E = TypeVar("E")
+
+_READING = ("SELECT", "VALUES", "TABLE", "WITH")
+
+
+class RawSQL:
+    """A statement by hand; made by `SQL(…)` or from a t-string. Sessions execute it like a query."""
+
+    __slots__ = ("_written",)
+
+    def __init__(self, parts: Iterable[str | Node]) -> None:
+        self._written = compose(0, None, *parts)
+        if self._written.flags & DEFERRED:
+            raise QueryError("an expression inside SQL has a value whose type only a query of the builder finds out")
+
+    def Into(self, entity: type[E]) -> SelectQuery[E]:
+        """Return a query that loads objects of a model from the rows, which have its columns by their names.
+
+        `Include`, `Where` and the rest follow as for every query. Raises `QueryError` for a statement that changes
+        rows: `Insert`, `Update` and `Delete` have `.Returning(Model)`.
+
+            SQL("SELECT * FROM users WHERE name %% {like}", like="ada").Into(User).Include(User.orders)
+        """
+        text = self._text()
+        if first_word(text) not in _READING:
+            raise QueryError("Into takes what reads; Insert, Update and Delete load objects with .Returning(Model)")
+        query: SelectQuery[E] = SelectQuery((_Rows(entity, self._written),))
+        return query
+
+    def statement(self) -> tuple[str, list[Any]]:
+        """Return the text with `$1 … $n`, and the wire values."""
+        return self._text(), list(self._written.params)
+
+    def _text(self) -> str:
+        from psqlmodel.query.compiler import render
+
+        return render(self._written.shape)
+
+    def __repr__(self) -> str:
+        return f"<SQL: {' '.join(self._text().split())}>"
+
+
+class _Rows:
+    """A model whose rows come from SQL by hand, under the name of its table."""
+
+    def __init__(self, entity: Any, written: Expression[Any]) -> None:
+        if not hasattr(entity, "__columns__") or isinstance(entity, Table):
+            raise QueryError(f"Into takes a model class, not {entity!r}")
+        original: Source = entity.__source__
+        shape = ("(", ANY_TABLE, written.shape, f") AS {original.qualifier}")
+        self.__entity__ = getattr(entity, "__entity__", entity)
+        # Conditions name the columns of the model itself: they are known here.
+        self.__source__ = Source(original.qualifier, shape, written.params)
+        self.__source__.itself = frozenset((self.__source__, original))
+        self.__columns__ = tuple(column.through(self.__source__) for column in entity.__columns__)
+
+    def __repr__(self) -> str:
+        return repr(self.__source__)
+
+
+def SQL(text: Any, /, **values: Any) -> RawSQL:
+    """Write a statement by hand; each `{name}` is the place of a value, `{{` and `}}` are braces.
+
+    A value becomes a parameter. A column or another expression, a query, a model class (its table) stand for their SQL.
+    Raises `QueryError` for names without a value and values without a place.
+
+        session.exec(SQL("SELECT * FROM users WHERE age > {age}", age=18).Into(User))
+        session.exec(SQL("SELECT count(*) FROM {table} WHERE {column} IS NULL", table=User, column=User.email))
+    """
+    if not isinstance(text, str):  # a t-string, which has its values
+        return from_template(text)
+    used: set[str] = set()
+    made = RawSQL(list(_parts(text, values, used)))
+    unused = [name for name in values if name not in used]
+    if unused:
+        raise QueryError(f"SQL has no place for {', '.join(unused)}: write {{{unused[0]}}} where it belongs")
+    return made
+
+
+def from_template(template: Any) -> RawSQL:
+    """Return the statement of a t-string: `t"SELECT * FROM users WHERE age > {age}"` (Python 3.14).
+
+    Raises `QueryError` for what is none.
+    """
+    if not is_template(template):
+        raise QueryError(f"expected SQL as a str or a t-string, not {type(template).__name__}")
+    parts: list[str | Node] = []
+    for text, each in zip(template.strings, (*template.interpolations, None), strict=True):
+        parts.append(text)
+        if each is not None:
+            if each.conversion or each.format_spec:
+                raise QueryError(f"{{{each.expression}}}: a value in SQL takes no conversion and no format")
+            parts.append(_node(each.value))
+    return RawSQL(parts)
+
+
+def is_template(value: Any) -> bool:
+    """Tell whether a value is a t-string."""
+    return type(value).__name__ == "Template" and hasattr(value, "strings") and hasattr(value, "interpolations")
+
+
+def _parts(text: str, values: dict[str, Any], used: set[str]) -> Iterator[str | Node]:
+    position = 0
+    while position < len(text):
+        brace = min((at for at in (text.find("{", position), text.find("}", position)) if at >= 0), default=-1)
+        if brace < 0:
+            yield text[position:]
+            return
+        yield text[position:brace]
+        if text[brace : brace + 2] in ("{{", "}}"):
+            yield text[brace]
+            position = brace + 2
+            continue
+        end = text.find("}", brace)
+        name = text[brace + 1 : end]
+        if text[brace] == "}" or end < 0 or not name.isidentifier():
+            raise QueryError("a brace in SQL is doubled ({{ or }}), or holds the name of a value: {name}")
+        if name not in values:
+            raise QueryError(f"SQL has no value for {{{name}}}: pass {name}=…")
+        used.add(name)
+        yield _node(values[name])
+        position = end + 1
+
+
+def _node(value: Any) -> Node:
+    source = getattr(value, "__source__", None)
+    if isinstance(source, Source):
+        return Expression(source.shape, source.params, NO_SOURCES, source.flags)
+    if isinstance(value, RawSQL):
+        return value._written
+    if isinstance(value, Node):
+        shape = value.shape if value.level == ATOM else ("(", value.shape, ")")
+        return Expression(shape, value.params, NO_SOURCES, value.flags)
+    return Expression(None, (raw.dump(value),))
