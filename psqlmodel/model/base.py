@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from psqlmodel.errors import MappingError
-from psqlmodel.model.active import Active
 from psqlmodel.model.constraints import Constraint, Index
 from psqlmodel.model.declaration import declared_fields, make_attributes
 from psqlmodel.model.fields import Column
@@ -21,6 +20,7 @@ from psqlmodel.model.outside import AsDataclass, DataclassOptions, Outside
 from psqlmodel.model.relations import RelationInfo
 from psqlmodel.model.state import TRANSIENT, UNSET, Clean, Instance, State, missing, raw_name, set_state
 from psqlmodel.model.versions import guard
+from psqlmodel.query import execution
 from psqlmodel.query.expression import TableSource
 
 M = TypeVar("M", bound="PSQLModel")
@@ -66,7 +66,7 @@ class ModelMeta(type):
         return [*super().__dir__(), *own]
 
 
-class PSQLModel(Instance, Active, Outside, metaclass=ModelMeta):
+class PSQLModel(Instance, Outside, metaclass=ModelMeta):
     """The base class of models.
 
     An instance is made with keywords, one for each column or relation; what is not given is left to the defaults.
@@ -189,6 +189,26 @@ class PSQLModel(Instance, Active, Outside, metaclass=ModelMeta):
             if copy_mutable and key in mapper.mutable and isinstance(values.get(key), list | dict):
                 values[key] = _deep(values[key])
         return values
+
+    # --- the current session ---------------------------------------------------------------------------------------
+
+    def save(self) -> Any:
+        """Add the object to the current session and flush: what the database makes is on the object afterwards.
+
+        To be awaited where that is an `AsyncSession`. The transaction stays open: `session.commit()`. Raises
+        `NoActiveSessionError` outside of a session's block.
+
+            user.save()  # in an `async with AsyncSession(…)` block: await user.save()
+        """
+        session = execution.session()
+        _ = session.add(self)
+        return session.flush()
+
+    def delete(self) -> Any:
+        """Delete the object's row through the current session, and flush; see `save`."""
+        session = execution.session()
+        _ = session.delete(self)
+        return session.flush()
 
     # --- dictionaries ----------------------------------------------------------------------------------------------
 
