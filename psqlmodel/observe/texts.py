@@ -16,7 +16,7 @@ from psqlmodel.query.lexing import first_word, tokens
 from psqlmodel.record import Record
 
 # A number that stands by itself: not the 8 of int8, not the 1 of $1.
-_NUMBER: Final = pattern(r"(?<![\w$.\"])\d[\d_]*(?:\.\d*)?(?:[eE][+-]?\d+)?(?![\w\"])")
+_NUMBER: Final = pattern(r"(?<![\w$\"])(?:\d\w*(?:\.\d\w*)?|\.\d\w*)(?:(?<=[eE])[+-]?\d+)?")
 _SPACES: Final = re.compile(r"\s+")
 _QUOTED: Final = re.compile(r"'|\$|[eE]'")
 _PATH: Final = r'(?:"(?:[^"]|"")+"|\w+)(?:\.(?:"(?:[^"]|"")+"|\w+))*'
@@ -52,15 +52,17 @@ def redacted(text: str) -> str:
 
 
 def _shown(text: str) -> Iterator[str]:
+    plain = ""
     for kind, piece in tokens(text):
-        if kind == "opaque":
-            if piece[:2] in ("--", "/*"):
-                continue  # who comments may quote
+        if kind != "opaque":
+            plain += piece
+            continue
+        yield _NUMBER.sub("?", plain)
+        plain = ""
+        if piece[:2] not in ("--", "/*"):  # who comments may quote
             yield "?" if _QUOTED.match(piece) else piece
-        elif kind == "other":
-            yield _NUMBER.sub("?", piece)
-        else:
-            yield piece
+    before, quote, _ = plain.partition("'")  # a text that nobody closes
+    yield _NUMBER.sub("?", before) + ("?" if quote else "")
 
 
 def one_line(text: str, width: int = 0) -> str:
