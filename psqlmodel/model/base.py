@@ -87,6 +87,8 @@ class PSQLModel(Instance, Outside, metaclass=ModelMeta):
 
     def __init__(self, /, **values: Any) -> None:
         mapper = type(self).__dict__.get("__mapper__") or _mapped(type(self))
+        if not mapper.constructed:
+            _give_constructor(mapper)
         set_state(self, TRANSIENT)
         own = self.__dict__
         if values.keys() <= mapper.attributes.keys():
@@ -349,6 +351,24 @@ def _answer(cls: Any, mapper: Mapper) -> None:
     found = {key: holding(column) for key, column in mapper.attributes.items()} | mapper.relations
     answers = {key: value for key, value in found.items() if not hasattr(meta, key)}
     cls.__class__ = type(meta)(meta.__name__, (meta,), {"__answers__": True, **answers})
+
+
+def _give_constructor(mapper: Mapper) -> None:
+    """Give a class, when its first object is made, a constructor of its own, unless the program wrote one."""
+    from psqlmodel.model.codegen import constructor  # here, a program that makes no objects does without
+
+    mapper.constructed = True
+    cls: Any = mapper.cls
+    inherited = cls.__init__
+    if inherited is PSQLModel.__init__ or getattr(inherited, "__general__", None) is _construct:
+        made: Any = constructor(mapper, _construct)
+        if made is not None:
+            made.__general__ = _construct  # so that classes below this one know that no program wrote it
+            cls.__init__ = made
+
+
+def _construct(obj: Any, others: dict[str, Any], **values: Any) -> None:
+    PSQLModel.__init__(obj, **{key: value for key, value in values.items() if value is not UNSET}, **others)
 
 
 def _mapped(cls: type[PSQLModel]) -> Mapper:

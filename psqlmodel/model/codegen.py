@@ -1,9 +1,11 @@
-"""Generated loaders: one function per class, columns and result types that turns rows into objects.
+"""Generated code: loaders, one for each class, columns and result types, that turn rows into objects; constructors.
 
 A loader makes a plain twin of the class (without `__setattr__`), assigns a whole row at once and then turns
-the twin into an instance: a third of the cost of what can be written by hand for all classes. The source is
-entered into `linecache`, so that debuggers and tracebacks show it. An object that the session has already is
-not made again; `Refresher`, which is not generated, gives it the fresh values. Nothing here sends anything.
+the twin into an instance: a third of the cost of what can be written by hand for all classes. An object that the
+session has already is not made again; `Refresher`, which is not generated, gives it the fresh values.
+
+A constructor has the attributes of its class as its keywords: three fifths of the time of one that takes any. All
+sources are entered into `linecache`, so that debuggers and tracebacks show them. Nothing here sends anything.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from psqlmodel.model.state import DELETED, UNSET, Presumed, Raw, raw_name
+from psqlmodel.model.state import DELETED, TRANSIENT, UNSET, Presumed, Raw, raw_name, set_state
 from psqlmodel.types import loader, quick
 
 if TYPE_CHECKING:
@@ -123,6 +125,56 @@ def fresh_source_of(fields: Sequence[Field], width: int) -> str:
     return "\n".join([*head, *_make(fields, part), "        append(o)", "    return objects", ""])
 
 
+# --- constructors -------------------------------------------------------------------------------------------
+
+
+def constructor(mapper: Mapper, general: Callable[..., None]) -> Callable[..., None] | None:
+    """Return the `__init__` of one class, or None where its attributes can't be keywords of a function.
+
+    `general` is the one of all classes: for unknown keywords, and for other classes that inherit this one.
+    """
+    names = [*mapper.attributes, *mapper.relations]
+    if not all(name.isidentifier() and not iskeyword(name) for name in names):
+        return None
+    found: dict[str, Any] = {
+        "_UNSET": UNSET,
+        "_TRANSIENT": TRANSIENT,
+        "_cls": mapper.cls,
+        "_general": general,
+        "_set_state": set_state,
+    }
+    for n, column in enumerate(mapper.defaults):
+        found[f"_default{n}"] = column.default if column.default_factory is None else column.default_factory
+    source = constructor_source_of(mapper)
+    made: Callable[..., None] = _executed(f"<psqlmodel constructor {mapper.name}>", source, found)["__init__"]
+    made.__qualname__, made.__module__ = f"{mapper.cls.__qualname__}.__init__", mapper.cls.__module__
+    return made
+
+
+def constructor_source_of(mapper: Mapper) -> str:
+    """Return the source of a constructor; no attribute begins with `_`, as what is not one does."""
+    names = [*mapper.attributes, *mapper.relations]
+    given = ", ".join(f"{name}={name}" for name in names)
+    lines = [
+        f"def __init__(_self, /, *, {''.join(f'{name}=_UNSET, ' for name in names)}**_others):",
+        "    if _others or _self.__class__ is not _cls:",
+        f"        return _general(_self, _others, {given})",
+        "    _set_state(_self, _TRANSIENT)",
+        "    _own = _self.__dict__",
+    ]
+    for name in mapper.attributes:
+        lines += [f"    if {name} is not _UNSET:", f"        _own[{name!r}] = {name}"]
+    for name in mapper.relations:  # when the keys are there
+        lines += [f"    if {name} is not _UNSET:", f"        _self.{name} = {name}"]
+    for n, column in enumerate(mapper.defaults):  # of keys that no related object has brought
+        value = f"_default{n}" if column.default_factory is None else f"_default{n}()"
+        lines += [f"    if {column.key!r} not in _own:", f"        _own[{column.key!r}] = {value}"]
+    return "\n".join([*lines, ""])
+
+
+# --- what a loader is made of -------------------------------------------------------------------------------
+
+
 def _key_fields(mapper: Mapper, fields: Sequence[Field]) -> list[Field]:
     by_key = {field.key: field for field in fields}
     if not all(column.key in by_key for column in mapper.primary_key):
@@ -212,11 +264,16 @@ def _compiled(mapper: Mapper, fields: list[Field], source: str) -> Any:
         "refresh": Refresher(mapper, fields),
         "twin": mapper.twin,
     }
+    return _executed(filename, source, names)["load"]
+
+
+def _executed(filename: str, source: str, names: dict[str, Any]) -> dict[str, Any]:
+    """Execute generated source with these names, and return what they are then."""
     import linecache  # with tokenize; here, a program that loads nothing does without
 
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     exec(compile(source, filename, "exec"), names)  # noqa: S102 - our own text
-    return names["load"]
+    return names
 
 
 def _raw_conversion(type_: Any, oid: int) -> Callable[[Any], Any] | None:

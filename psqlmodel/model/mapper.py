@@ -69,6 +69,7 @@ class Mapper:
         self.related_keys: set[str] = set()  # under these, raw ones included, instances hold related objects
         self.related_names: tuple[str, ...] = ()  # the same, in the order in which relations were declared
         self.loaders: dict[Any, Any] = {}  # generated functions by what they load; see codegen
+        self.constructed = False  # whether the class has had its chance of a generated constructor
         self.forms: dict[Any, Any] = {}  # what outside data looks like; see outside.py and psqlmodel.pydantic
         # What a loader makes before it becomes an instance: the same memory layout without `__setattr__`.
         self.twin = type(cls.__name__, (Instance,), {"__module__": cls.__module__, "__qualname__": cls.__qualname__})

@@ -43,7 +43,7 @@ class Script:
                 self.sent.append(request)
                 assert self.answers, f"one more request than expected: {request}"
                 answer = self.answers.pop(0)
-                request = steps.throw(answer) if isinstance(answer, BaseException) else steps.send(answer)
+                request = steps.throw(answer) if isinstance(answer, BaseException) else steps.send(_new(answer))
         except StopIteration as stop:
             assert not self.answers, f"{len(self.answers)} answers were not asked for"
             return stop.value
@@ -57,3 +57,8 @@ class Script:
     def arguments(self) -> list[list[Any]]:
         """The arguments of the statements."""
         return [list(request.args) for request in self.sent if isinstance(request, Statement)]
+
+
+def _new(answer: Rows) -> Rows:
+    """Return an answer of its own, as a server gives: who loads the rows uses it up."""
+    return Rows(answer.data, answer.shape, answer.count)

@@ -126,6 +126,8 @@ def load_entity(workspace: Workspace, output: EntityOutput, rows: Rows, *, optio
 def load_distinct(workspace: Workspace, mapper: Mapper, rows: Rows) -> list[Any]:
     """Return the object of each row of a query of one table, which gives no row twice. The class comes first in it.
 
+    The rows are used up.
+
     Nothing is looked up where the session has no object of the class. (A model whose primary key is none in the
     database has rows with one key: then each becomes an object.)
     """
