@@ -107,6 +107,47 @@ async def test_who_was_deleted_does_not_come_back_with_a_look(both: Both) -> Non
         await session.commit()
 
 
+async def test_new_ones_are_found_beside_those_that_are_gone(both: Both) -> None:
+    """They are settled after others have looked: a list of their parent's class, which is made first."""
+    fill(both)
+    async with both.session() as session:
+        ada, bob, eve = await users_of(session)
+        session.delete_all([bob, eve])
+        await session.flush()
+        dan, mine = User(name="Dan"), Order(user_id=1, total=4)
+        session.add_all([dan, mine])
+        await session.flush()
+        assert await session.get(User, dan.id) is dan
+        assert await session.get(Order, mine.id) is mine
+        assert await session.get(User, 1) is ada
+        assert await session.get(User, 2) is None
+        await session.commit()
+
+
+async def test_new_ones_are_found_by_who_looks_and_gone_after_a_rollback(both: Both) -> None:
+    async with both.session() as session:
+        users = [User(name=f"u{n}") for n in range(300)]
+        session.add_all(users)
+        await session.flush()
+        keys = [user.id for user in users]
+        assert [await session.get(User, key) for key in keys[::50]] == users[::50]
+        assert await users_of(session) == users
+        await session.rollback()
+        assert await session.get(User, keys[0]) is None
+
+
+async def test_a_new_one_that_gets_another_key_is_found_under_that(both: Both) -> None:
+    async with both.session() as session:
+        user = User(name="Ada")
+        session.add(user)
+        await session.flush()
+        former, user.id = user.id, 77
+        await session.flush()
+        assert await session.get(User, 77) is user
+        assert await session.get(User, former) is None
+        await session.commit()
+
+
 async def test_who_waits_for_its_deletion_is_found_by_whoever_looks(both: Both) -> None:
     fill(both)
     async with both.session(autoflush=False) as session:

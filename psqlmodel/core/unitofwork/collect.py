@@ -15,7 +15,7 @@ from psqlmodel.errors import InvalidValueError, MissingPrimaryKeyError, ObjectSt
 from psqlmodel.model.fields import Column
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.relations import RelationInfo
-from psqlmodel.model.state import PENDING, TRANSIENT, UNSET, Deleted, Raw, raw_name
+from psqlmodel.model.state import PENDING, TRANSIENT, UNSET, Deleted, Pending, Raw, raw_name
 from psqlmodel.types import PgType
 from psqlmodel.types.jsons import still_say
 
@@ -351,7 +351,8 @@ def take_all_keys(objects: Iterable[Any], relations: Iterable[RelationInfo]) -> 
                 former, keys = parent, [(ours, parent.__dict__.get(theirs)) for ours, theirs in pairs]
             for ours, key in keys:
                 if key is not None and values.get(ours) != key:
-                    obj._state.before_change(obj, ours, values.get(ours, UNSET))
+                    if type(obj._state) is not Pending:  # of which nothing is remembered
+                        obj._state.before_change(obj, ours, values.get(ours, UNSET))
                     values[ours] = key
 
 

@@ -60,7 +60,7 @@ def _listed(unit: UnitOfWork, mapper: Mapper) -> list[RelationInfo]:
     return [
         relation
         for relation in outgoing(mapper)
-        if relation.back is not None and relation.to_primary_key and unit.identity.of(relation.target)
+        if relation.back is not None and relation.to_primary_key and unit.identity.may_know(relation.target)
     ]
 
 

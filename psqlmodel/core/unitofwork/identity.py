@@ -3,8 +3,8 @@
 For each mapper it is a plain dictionary from key to `weakref.ref`. References have no callback (that would cost more
 than the look-up); dead ones are swept when a map has grown to twice what was alive at the last sweep.
 
-The objects of the first result of a class wait for their map until somebody looks for one of them, which many programs
-never do: to look up and enter each of 100,000 is a fifth of the cost of loading them.
+The objects of the first result of a class, and new ones, wait for their map until somebody looks for one of them, which
+many programs never do: to look up and enter each of 100,000 is a fifth of the cost of loading them.
 """
 
 from __future__ import annotations
@@ -57,11 +57,16 @@ class IdentityMap:
         """Tell whether there are objects of a class."""
         return bool(self.of(mapper) if mapper in self._waiting else self._maps.get(mapper))
 
+    def may_know(self, mapper: Mapper) -> bool:
+        """Tell the same without making a map: there were some, at least."""
+        return mapper in self._waiting or bool(self._maps.get(mapper))
+
     def enter(self, mapper: Mapper, objects: Sequence[Any]) -> None:
-        """Enter new objects, whose keys are known now; where a few others wait for their map they wait with them."""
+        """Enter new objects, whose keys are known now; where no others or a few wait for their map they wait, too."""
         references = list(map(weakref.ref, objects))
-        waiting = self._waiting.get(mapper)
-        if waiting is not None and len(waiting) < _FEW:
+        waiting = self._waiting.get(mapper, [])
+        if len(waiting) < _FEW and mapper not in self._left and not self._maps.get(mapper):
+            _, _ = self._maps.pop(mapper, None), self.by_class.pop(mapper.cls, None)
             self._waiting[mapper] = waiting + references
             return
         self.of(mapper).update(zip(mapper.keys_of(objects), references, strict=True))

@@ -155,7 +155,7 @@ class UndoLog:
         _ = self._frames.pop()
         owners = [_owners(unit, entry.obj) for entry in entries]
         for entry in entries:
-            _restore(unit, entry)
+            _bring_back(unit, entry)
         # Lists that were loaded in the meantime, and so remember nothing, follow too.
         for entry in entries:
             _weed(unit, entry)
@@ -259,7 +259,7 @@ def _pair_up(pair: Link, together: bool) -> None:
             (relation.show if together else relation.hide)(obj, other)
 
 
-def _restore(unit: UnitOfWork, entry: Entry) -> None:
+def _bring_back(unit: UnitOfWork, entry: Entry) -> None:
     from psqlmodel.core.unitofwork.unit import forget_misnamed, put_back
 
     obj = entry.obj

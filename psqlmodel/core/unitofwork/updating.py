@@ -187,7 +187,7 @@ def _rekey(workspace: Workspace, mapper: Mapper, columns: tuple[str, ...], objec
         workspace.identity.discard(mapper, mapper.stored_key_of(obj), obj)
     for obj in objects:
         workspace.identity.put(mapper, mapper.key_of(obj), obj)
-        # The row is found under its new key from now on; the old one is in the undo log, which has the former dictionary.
+        # The row is found under its new key from now on; the old one is in the undo log, which has the former mapping.
         found = {str(c.key): obj.__dict__[c.key] for c in mapper.primary_key if c.key in columns}
         obj._state.original = {**obj._state.original, **found}
 
