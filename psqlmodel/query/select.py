@@ -18,7 +18,7 @@ from psqlmodel.query.nodes import AND, ATOM, GROUPED, INHERITED, NO_SOURCES, WIN
 from psqlmodel.query.outputs import EntityOutput, outputs_of
 from psqlmodel.query.quoting import quote
 from psqlmodel.query.rowset import Rowset
-from psqlmodel.query.sources import source_of
+from psqlmodel.query.sources import ComputedTable, source_of
 from psqlmodel.query.statement import Assembly, added, checked, missing
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ class SelectQuery(Rowset[T]):
         query = self._copied()
         values = [*self.values, *source.params]
         if source.flags or source.sources:
-            if source.sources & self.known and "LATERAL" not in kind:
+            if source.sources & self.known and "LATERAL" not in kind and not isinstance(source, ComputedTable):
                 raise QueryError(f"{verb}: the subquery {source!r} refers to tables beside it: use LateralJoin")
             query._admit(source)
         called: tuple[Shape, ...] = (kind, source.shape)

@@ -127,6 +127,12 @@ class Table(Source):
         return found
 
 
+class ComputedTable(Table):
+    """A table that is computed, for each row of the tables before it where it names them: LATERAL needs no word."""
+
+    __slots__ = ()
+
+
 class Subquery(Table):
     """A query in a FROM clause; its columns are attributes: `recent.total`."""
 

@@ -12,7 +12,7 @@ from psqlmodel.errors import QueryError
 from psqlmodel.query.expression import ColumnExpression, Expression, Source, cast_name, compose, literal
 from psqlmodel.query.nodes import NO_SOURCES, Node, Shape
 from psqlmodel.query.quoting import quote, quote_literal
-from psqlmodel.query.sources import Table
+from psqlmodel.query.sources import ComputedTable, Table
 from psqlmodel.query.values import type_of_value
 from psqlmodel.types import PgType
 
@@ -20,7 +20,7 @@ E = TypeVar("E")
 METHODS: Final = ("BERNOULLI", "SYSTEM")
 
 
-class FunctionTable(Table):
+class FunctionTable(ComputedTable):
     """A function that gives rows, as a table; made by `Func.generate_series(1, 9).AsTable("g", "n")`."""
 
     __slots__ = ()
@@ -169,7 +169,7 @@ class Nested:
         self.columns = columns
 
 
-class JsonTable(Table):
+class JsonTable(ComputedTable):
     """JSON as rows and columns (PostgreSQL 17): `JSON_TABLE`.
 
     Params: `name` of the table; `document`, an expression or value of type jsonb; `path` to the rows; the columns: a
