@@ -330,8 +330,8 @@ def page() -> str:
     lines = [
         "# PostgreSQL's clauses, and how they are written",
         "",
-        "Made from the tests, which build each example, parse its SQL with PostgreSQL's grammar and run it on a server. A",
-        "clause that needs a newer server than PostgreSQL 14 names its version.",
+        "Made from the tests, which build each example, parse its SQL with PostgreSQL's grammar and run it on a",
+        "server. A clause that needs a newer one than PostgreSQL 14 names its version.",
         "",
     ]
     for section, clauses in SECTIONS.items():
@@ -342,9 +342,10 @@ def page() -> str:
             lines.append(f"| {each.clause}{since} | `{code}` |")
         lines.append("")
     lines += [
-        "What has no form of its own (`ROWS FROM`, `SET (a, b) = ROW(…)`, `WHERE CURRENT OF`, `ORDER BY … USING`, XML",
-        "functions) is written with `Text` inside a query, or with `SQL` as a whole statement: values are parameters there,",
-        'too. Before Python 3.14 `SQL("… {v} …", v=value)`; from 3.14 on `session.exec(t"… {value} …")` as well.',
+        "What has no form of its own (`ROWS FROM`, `SET (a, b) = ROW(…)`, `WHERE CURRENT OF`, `ORDER BY … USING`,",
+        "XML functions) is written with `Text` inside a query, or with `SQL` as a whole statement: values are",
+        'parameters there, too. Before Python 3.14 `SQL("… {v} …", v=value)`; from 3.14 on `session.exec(t"… {value} …")`',
+        "as well.",
         "",
     ]
     return "\n".join(lines)

@@ -100,8 +100,8 @@ class Verbs:
     def page(self, query: Query[T], *, after: str | None = None, before: str | None = None, size: int = 20) -> Page[T]:
         """Return a page of a query's objects: those after the token of another page, or before it.
 
-        The query is ordered by columns of its model; the primary key comes last by itself. It begins at
-        its place instead of counting rows, and rows that come or go meanwhile shift nothing. Raises `QueryError` for another
+        The query is ordered by columns of its model; the primary key comes last by itself. A page begins at its place
+        instead of counting rows, and rows that come or go meanwhile shift nothing. Raises `QueryError` for another
         query, and for a token that it did not give.
 
             page = session.page(Select(User).OrderBy(User.name), size=20)
