@@ -344,8 +344,8 @@ def page() -> str:
     lines += [
         "What has no form of its own (`ROWS FROM`, `SET (a, b) = ROW(…)`, `WHERE CURRENT OF`, `ORDER BY … USING`,",
         "XML functions) is written with `Text` inside a query, or with `SQL` as a whole statement: values are",
-        'parameters there, too. Before Python 3.14 `SQL("… {v} …", v=value)`; from 3.14 on `session.exec(t"… {value} …")`',
-        "as well.",
+        'parameters there, too. Before Python 3.14 `SQL("… {v} …", v=value)`; from 3.14 on',
+        '`session.exec(t"… {value} …")` as well.',
         "",
     ]
     return "\n".join(lines)
