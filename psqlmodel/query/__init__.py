@@ -1,5 +1,7 @@
 """The query builder: expressions, functions and statements that become SQL text and parameters."""
 
+from typing import TYPE_CHECKING
+
 from psqlmodel.query.calls import Call, Func
 from psqlmodel.query.combine import CombinedQuery
 from psqlmodel.query.compiler import Compiled
@@ -57,7 +59,6 @@ from psqlmodel.query.functions import (
     Upper,
     Value,
 )
-from psqlmodel.query.grouping import Cube, Grouping, GroupingSets, Rollup
 from psqlmodel.query.include import ModelPath
 from psqlmodel.query.insert import Insert, InsertQuery
 from psqlmodel.query.merge import Merge, MergeQuery
@@ -65,10 +66,33 @@ from psqlmodel.query.outputs import EntityOutput, ScalarOutput
 from psqlmodel.query.quoting import quote
 from psqlmodel.query.select import Select, SelectQuery
 from psqlmodel.query.sources import Alias, CommonTable, Subquery, UnknownColumnError, With
-from psqlmodel.query.sql import SQL, RawSQL
 from psqlmodel.query.statement import Query
-from psqlmodel.query.tables import JsonTable, Nested, New, Old, Only, Ordinality, TableSample, Values
 from psqlmodel.query.update import Delete, DeleteQuery, Update, UpdateQuery
+
+if TYPE_CHECKING:
+    from psqlmodel.query.grouping import Cube, Grouping, GroupingSets, Rollup
+    from psqlmodel.query.sql import SQL, RawSQL
+    from psqlmodel.query.tables import JsonTable, Nested, New, Old, Only, Ordinality, TableSample, Values
+else:
+    from psqlmodel.later import later
+
+    __getattr__, __dir__ = later(  # what few programs use
+        __name__,
+        {
+            "psqlmodel.query.grouping": ["Cube", "Grouping", "GroupingSets", "Rollup"],
+            "psqlmodel.query.sql": ["SQL", "RawSQL"],
+            "psqlmodel.query.tables": [
+                "JsonTable",
+                "Nested",
+                "New",
+                "Old",
+                "Only",
+                "Ordinality",
+                "TableSample",
+                "Values",
+            ],
+        },
+    )
 
 __all__ = [
     "Abs",

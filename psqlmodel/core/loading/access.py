@@ -43,7 +43,6 @@ from psqlmodel.query.quoting import quote
 from psqlmodel.query.raw import translate_params
 from psqlmodel.query.rowset import Rowset
 from psqlmodel.query.select import Select, SelectQuery
-from psqlmodel.query.sql import RawSQL, from_template, is_template
 from psqlmodel.query.statement import Query
 from psqlmodel.query.values import bind
 from psqlmodel.steps import Rows, Statement, Steps
@@ -214,12 +213,14 @@ def select(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded
     """
     if isinstance(query, str):
         return (yield from _execute_sql(workspace, *translate_params(query, params)))
-    if isinstance(query, RawSQL) or is_template(query):
-        written = query if isinstance(query, RawSQL) else from_template(query)
-        if params is not None:
-            raise QueryError("params belong to SQL text; SQL(…) and t-strings have their values inside")
-        return (yield from _execute_sql(workspace, *written.statement()))
     if not isinstance(query, Query):
+        from psqlmodel.query.sql import RawSQL, from_template, is_template  # most programs need none of it
+
+        if isinstance(query, RawSQL) or is_template(query):
+            written = query if isinstance(query, RawSQL) else from_template(query)
+            if params is not None:
+                raise QueryError("params belong to SQL text; SQL(…) and t-strings have their values inside")
+            return (yield from _execute_sql(workspace, *written.statement()))
         raise QueryError(f"expected a query or SQL text, not {_what(query)}")
     if params is not None:
         raise QueryError("params belong to SQL text; a query of the builder has its values inside")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from psqlmodel.core.verbs import books, fetching, merging, paging, planning, syncing, upserting
-from psqlmodel.core.verbs.paging import Page
+from psqlmodel.core.verbs import books, fetching, merging, planning, syncing, upserting
 from psqlmodel.core.verbs.planning import Plan
 from psqlmodel.core.verbs.written import Written
 from psqlmodel.query.expression import Expression
@@ -15,6 +14,7 @@ from psqlmodel.steps import Steps
 
 if TYPE_CHECKING:
     from psqlmodel.core.done import Done
+    from psqlmodel.core.verbs.paging import Page
     from psqlmodel.core.workspace import Workspace
 
 M = TypeVar("M")
@@ -107,6 +107,8 @@ class Verbs:
             page = session.page(Select(User).OrderBy(User.name), size=20)
             page = session.page(Select(User).OrderBy(User.name), after=page.next, size=20)
         """
+        from psqlmodel.core.verbs import paging
+
         return self._run(paging.page(self._workspace, query, after, before, size))
 
     @overload
@@ -168,6 +170,8 @@ class AsyncVerbs:
         self, query: Query[T], *, after: str | None = None, before: str | None = None, size: int = 20
     ) -> Page[T]:
         """Return a page of a query's objects; see `Session.page`."""
+        from psqlmodel.core.verbs import paging
+
         return await self._run(paging.page(self._workspace, query, after, before, size))
 
     @overload
