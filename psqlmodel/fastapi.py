@@ -5,7 +5,7 @@ It adds nothing to FastAPI but what FastAPI asks for: a lifespan, dependencies, 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias, TypeVar
 
@@ -80,7 +80,7 @@ class Database:
         self._engines: tuple[Engine, AsyncEngine] | None = None
 
     @asynccontextmanager
-    async def lifespan(self, app: Any = None) -> AsyncIterator[None]:
+    async def lifespan(self, app: Any = None) -> AsyncGenerator[None, None]:
         """Open the engines for as long as the application runs: `FastAPI(lifespan=database.lifespan)`.
 
         In a lifespan of your own: `async with database.lifespan(app): …`.
@@ -144,7 +144,7 @@ class Database:
         return _until_answered(self._async_transaction)
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _turn(self) -> AsyncGenerator[None, None]:
         """Let no more synchronous sessions be at work than there are connections: the others wait here, not in threads.
 
         FastAPI runs a route, and afterwards makes its answer, in one of 40 threads. Were all of them to wait for a
@@ -186,7 +186,7 @@ def _until_answered(dependency: Callable[..., Any]) -> Dependency:
 
 
 @asynccontextmanager
-async def _in_request(session: Session) -> AsyncIterator[Session]:
+async def _in_request(session: Session) -> AsyncGenerator[Session, None]:
     """Enter a session in the context of the request, and leave it in a thread, for that may wait for the server.
 
     Entered here and not in a thread, it is current where the route runs, too. The thread is one of its own: the others

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Annotated
@@ -24,7 +24,7 @@ Limit = Annotated[int, Query(ge=1, le=100)]
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     """Open the database, and put something into it."""
     async with database.lifespan(app):
         with Session(database.engine) as session:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 def running(app: str, folder: Path, dsn: str) -> Iterator[httpx.Client]:
     """Run `app` (`module:name`, found in `folder`) and give a client for it.
 
-    The socket listens before the process is there, so that nobody has to wait for it: the first request does. At the
+    The socket listens before the process is there, so that nobody has to look for it: the first request waits. At the
     end the process must leave in good order, with nothing to complain about.
     """
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -38,6 +38,7 @@ def running(app: str, folder: Path, dsn: str) -> Iterator[httpx.Client]:
         )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            client.get("/")  # answered, if only with 404, when the lifespan has begun: the tables are there
             yield client
     finally:
         process.send_signal(signal.SIGTERM)

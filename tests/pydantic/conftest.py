@@ -24,7 +24,7 @@ def heroes_dsn(server: Server) -> str:
 @pytest.fixture(params=["sync", "async"])
 def both(request: pytest.FixtureRequest, heroes_dsn: str) -> Iterator[Both]:
     """The empty tables behind an engine of either kind."""
-    with create_engine(heroes_dsn) as sql:
+    with create_engine(heroes_dsn, settings={"lock_timeout": "5s"}) as sql:
         for model in MODELS:
             sql.execute(f"TRUNCATE {model.__mapper__.qualified} RESTART IDENTITY CASCADE")
         engine = sql if request.param == "sync" else create_async_engine(heroes_dsn)
