@@ -6,16 +6,18 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.transaction import within
-from psqlmodel.core.unitofwork import sql
+from psqlmodel.core.unitofwork import routing, sql
 from psqlmodel.core.unitofwork.collect import Link, dumped_column, outgoing
 from psqlmodel.core.unitofwork.sending import send
 from psqlmodel.core.unitofwork.undo import AsTheyWere
+from psqlmodel.errors import RelationError
 from psqlmodel.model.constraints import ForeignKey
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.relations import RelationInfo
 from psqlmodel.model.resolution import refers_to, remote_columns
 from psqlmodel.model.state import UNSET
 from psqlmodel.model.versions import is_system
+from psqlmodel.query.quoting import quote
 from psqlmodel.steps import Statement, Steps
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ def unlink(workspace: Workspace, pairs: Iterable[Link]) -> Steps[None]:
     """Delete the rows of pairs that were unlinked; one that is gone already is what was wanted."""
     for relation, members in _by_relation(pairs).items():
         columns, args = yield from _columns(workspace, relation, members)
-        statement = Statement(sql.delete(_table(relation), columns), args, purpose="flush")
+        routed = _routed(relation, columns, args)
+        statement = Statement(sql.delete(_table(relation), columns, routed=routed), args, purpose="flush")
         yield from send(workspace, relation.mapper, [pair.ours for pair in members], statement)
 
 
@@ -52,7 +55,9 @@ def unlink_deleted(workspace: Workspace, mapper: Mapper, objects: Sequence[Any])
             dumped_column(mapper, key, type_, [obj.__dict__[key.key] for obj in objects])
             for key, type_ in zip(relation.local, types, strict=True)
         ]
-        statement = Statement(sql.delete(_table(relation), sql.named(ours, types)), args, purpose="flush")
+        columns = sql.named(ours, types)
+        routed = _routed(relation, columns, args)
+        statement = Statement(sql.delete(_table(relation), columns, routed=routed), args, purpose="flush")
         yield from send(workspace, mapper, objects, statement)
 
 
@@ -77,6 +82,20 @@ def _know(workspace: Workspace, relation: RelationInfo) -> Steps[None]:
         yield from within(workspace, workspace.catalog.ensure([source]))
 
 
+def _routed(relation: RelationInfo, columns: list[sql.TypedColumn], args: list[Any]) -> str:
+    """Return the condition that says on which shards the link rows are, if they are on several; add its argument."""
+    model: Any = relation.secondary[0]
+    mapper: Mapper | None = getattr(model, "__mapper__", None)
+    column = None if mapper is None else routing.by(mapper)
+    if column is not None and len(columns) > 1:
+        for n, (name, type_) in enumerate(columns):
+            if name == quote(str(column.name)):
+                routed, values = routing.condition(column, type_, args[n], len(args) + 1)
+                args += values
+                return routed
+    return ""
+
+
 def _columns(
     workspace: Workspace, relation: RelationInfo, pairs: Sequence[Link]
 ) -> Steps[tuple[list[sql.TypedColumn], list[Any]]]:
@@ -84,14 +103,30 @@ def _columns(
     yield from _know(workspace, relation)
     _, ours, theirs = relation.secondary
     near, far = [pair.ours for pair in pairs], [pair.theirs for pair in pairs]
-    typed, args = [], []
+    names: list[str] = []
+    typed: list[sql.TypedColumn] = []
+    args: list[Any] = []
     sides = ((relation.mapper, ours, relation.local, near), (relation.target, theirs, relation.remote, far))
     for mapper, columns, keys, objects in sides:
         for column, key in zip(columns, keys, strict=True):
             type_ = workspace.catalog.type_of(column)
-            typed += sql.named([column], [type_])
-            args.append(dumped_column(mapper, key, type_, [obj.__dict__[key.key] for obj in objects]))
+            named = sql.named([column], [type_])
+            values = dumped_column(mapper, key, type_, [obj.__dict__[key.key] for obj in objects])
+            if named[0][0] in names:  # both keys have it, as that of the tenant
+                _check_same(relation, column, args[names.index(named[0][0])], values)
+                continue
+            names.append(named[0][0])
+            typed += named
+            args.append(values)
     return typed, args
+
+
+def _check_same(relation: RelationInfo, column: Any, near: list[Any], far: list[Any]) -> None:
+    if near != far:
+        raise RelationError(
+            f"{relation!r} links objects with the same {column.name} only, for the link row has one {column.name} for "
+            "both"
+        )
 
 
 # --- what a deletion means for others -------------------------------------------------------------------------------

@@ -77,7 +77,8 @@ def _hanging_on(obj: Any) -> list[Any]:
 def _settle(unit: UnitOfWork, obj: Any, relation: RelationInfo) -> None:
     back = relation.back
     wish = None if back is None else back.declared.orphans
-    required = [column for column in relation.local if not column.nullable]
+    emptied = [column for column in relation.local if not column.primary_key] or relation.local
+    required = [column for column in emptied if not column.nullable]
     if wish == "delete":
         unit.delete(obj)
     elif wish == "error" or (required and wish is None):
