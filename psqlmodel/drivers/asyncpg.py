@@ -343,7 +343,7 @@ class Connection:
             listing = ", ".join(request.columns)
             probe = await self._raw.prepare(f"SELECT {listing} FROM {request.table} LIMIT 0", name="")  # noqa: S608 (quoted identifiers)
             oids = self._columns[key] = tuple([each.type.oid for each in probe.get_attributes()])
-        return all(_fits_binary(kind, oid) for kind, oid in zip(request.types, oids, strict=True))
+        return all(fits_binary(kind, oid) for kind, oid in zip(request.types, oids, strict=True))
 
     # --- errors
 
@@ -388,7 +388,8 @@ def _count(status: str) -> int:
     return int(tail) if tail.isdigit() else 0
 
 
-def _fits_binary(transport: str, oid: int) -> bool:
+def fits_binary(transport: str, oid: int) -> bool:
+    """Tell whether a column of the type `oid` takes binary values of this type of transport."""
     if transport == "text":
         return oid in _CHARACTERS
     return oid not in _AS_TEXT and oid in wire.NATIVE and wire.NATIVE[oid][0] == transport

@@ -1,8 +1,8 @@
 """Round trips: how often a connection will wait for the server to answer a request. Sends nothing.
 
 A request is not always one trip: asyncpg sends BEGIN by itself and prepares a text before its first execution; psycopg2
-prepares one that comes for the second time. `expected` says so beforehand, from what the connection has prepared; it
-does not know that a table changed, which costs a trip more.
+prepares one that comes for the second time. `expected` says so beforehand, from what the connection has prepared. What
+nobody knows then is not in it: that a table changed since (a trip more), or takes no binary rows (one less, once).
 """
 
 from __future__ import annotations
@@ -39,14 +39,23 @@ def _psycopg2_capacity() -> int:
 
 def _of_asyncpg(connection: Any, request: Statement | Copy) -> int:
     begun = bool(request.prelude)
-    if isinstance(request, CopyOut):
-        return begun + 1
-    if isinstance(request, CopyIn):
-        return begun + 2
+    if isinstance(request, CopyIn | CopyOut):
+        return begun + 1  # it sends the rows without waiting for the server to be ready for them
     if isinstance(request, Copy):
-        known = "numeric" in request.types or (request.table, tuple(request.columns)) in connection._columns
-        return begun + (2 if known else 3)
+        return begun + _copy_by_asyncpg(connection, request)
     if not request.args and connection._is_rowless(request):
         return begun + 1
     known = request.text in connection._prepared and request.prepare and not request.fresh
     return begun + (1 if known else 2)
+
+
+def _copy_by_asyncpg(connection: Any, request: Copy) -> int:
+    """Return the trips of rows by COPY: asyncpg asks for the types of the columns before it sends binary ones."""
+    from psqlmodel.drivers.asyncpg import fits_binary  # whose connection this is: it is imported
+
+    if "numeric" in request.types:
+        return 1
+    oids = connection._columns.get((request.table, tuple(request.columns)))
+    if oids is None:  # it looks first, and most tables take binary rows
+        return 3
+    return 2 if all(fits_binary(kind, oid) for kind, oid in zip(request.types, oids, strict=True)) else 1
