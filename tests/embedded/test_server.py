@@ -141,6 +141,23 @@ def test_two_servers_of_one_process_share_a_directory(tmp_path: Path) -> None:
     assert not alive(pid)
 
 
+def test_a_shared_server_is_found_by_its_name_and_goes_with_its_last_user() -> None:
+    name = f"test-{os.getpid()}"
+    with Server.shared(name) as first:
+        with Server.shared(name) as second:
+            assert (second.pid, second.data) == (first.pid, first.data)
+            assert ask(second.dsn, "SHOW fsync") == "off"  # it is temporary, and as fast
+        assert ask(first.dsn, "SELECT 1") == 1
+        data = first.data
+    assert not data.exists()
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a b", "é"])
+def test_names_of_shared_servers(name: str) -> None:
+    with pytest.raises(EmbeddedError, match="letters, digits, _ and -"):
+        Server.shared(name)
+
+
 def test_threads_start_one_directory_at_once(tmp_path: Path) -> None:
     servers = [Server(tmp_path / "data") for _ in range(6)]
     threads = [threading.Thread(target=server.start) for server in servers]
