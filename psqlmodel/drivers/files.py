@@ -21,23 +21,23 @@ from psqlmodel.types.quoting import quote_literal
 
 
 class Source:
-    """A file that is read: `read` gives bytes, whatever the file gives."""
+    """A `file` that is read: `read` gives bytes, whatever the file gives."""
 
     def __init__(self, file: Any) -> None:
-        self._file = file
+        self.file = file
         self.error: BaseException | None = None
 
     def read(self, size: int) -> bytes:
         """Return the next bytes, about `size`; none at the end."""
         try:
-            return _bytes(self._file.read(size))
+            return _bytes(self.file.read(size))
         except BaseException as error:
             self.error = error
             raise
 
     def readline(self) -> str:
         """Return the next line, with its end; nothing at the end of the file."""
-        return _bytes(self._file.readline()).decode("utf-8-sig")
+        return _bytes(self.file.readline()).decode("utf-8-sig")
 
 
 class Sink:

@@ -68,7 +68,7 @@ def parse_array(text: str, load_element: Callable[[str], Any] | None = None, del
     if body[:1] != "{" or body[-1:] != "}":
         raise _malformed()
     inner = body[1:-1]
-    if not inner.strip():
+    if not inner.strip(_SPACES):
         return []
     if '"' in inner or "{" in inner or "}" in inner or "\\" in inner:
         return _parse_tokens(body, load_element, delimiter)
@@ -318,9 +318,10 @@ def _nul() -> InvalidValueError:
 
 # --- reading ------------------------------------------------------------------------------------------------
 
+_SPACES = " \t\n\r\v\f"  # to PostgreSQL; Python knows more, which are part of a text without quotes
 _TOKENS = {
     delimiter: pattern(
-        r'\s*(?:"([^"\\]*(?:\\.[^"\\]*)*)"|([{}' + delimiter + r'])|((?:[^{}"\\' + delimiter + r"]|\\.)+))",
+        r'[ \t\n\r\v\f]*(?:"([^"\\]*(?:\\.[^"\\]*)*)"|([{}' + delimiter + r'])|((?:[^{}"\\' + delimiter + r"]|\\.)+))",
         re.DOTALL,
     )
     for delimiter in ",;"
@@ -344,7 +345,7 @@ def _parse_tokens(body: str, load_element: Callable[[str], Any] | None, delimite
         if quoted is not None:
             current.append(load(_ESCAPE.sub(r"\1", quoted) if "\\" in quoted else quoted))
         elif bare is not None:
-            bare = bare.rstrip()
+            bare = bare.rstrip(_SPACES)
             current.append(None if bare.upper() == "NULL" else load(_ESCAPE.sub(r"\1", bare)))
         elif mark == "{":
             stack.append(current)

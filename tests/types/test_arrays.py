@@ -91,6 +91,14 @@ def test_elements_are_loaded_but_not_null():
     assert parse_array("{(1,1),(0,0);(2,2),(1,1)}", delimiter=";") == ["(1,1),(0,0)", "(2,2),(1,1)"]
 
 
+def test_spaces_of_python_alone_are_part_of_a_text():
+    """PostgreSQL writes them without quotes."""
+    assert parse_array("{\x1f}") == ["\x1f"]
+    assert parse_array('{"",\x85,\u3000a\xa0}') == ["", "\x85", "\u3000a\xa0"]
+    assert parse_array("{ }") == []
+    assert parse_array('{ "" , a }') == ["", "a"]
+
+
 @given(st.lists(st.none() | TEXTS))
 def test_any_texts_survive(values):
     assert parse_array(array_literal(values)) == values

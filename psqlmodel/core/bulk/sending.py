@@ -51,10 +51,20 @@ def whole(workspace: Workspace, verb: str, steps: Steps[T]) -> Steps[T]:
 
 def copy_line(error: DatabaseError) -> int | None:
     """Return the row of a COPY that the server stopped at: it says so in the error's context, on both drivers."""
+    found = _where(error)
+    return int(found.group(1)) if found else None
+
+
+def copy_column(error: DatabaseError) -> str | None:
+    """Return the column of a COPY that the server stopped at, where it was a value that it could not read."""
+    found = _where(error)
+    return found.group(2) if found else None
+
+
+def _where(error: DatabaseError) -> re.Match[str] | None:
     cause = error.__cause__
     context = getattr(getattr(cause, "diag", cause), "context", None)
-    found = re.search(r"^COPY .*, line (\d+)", context or "", re.MULTILINE)
-    return int(found.group(1)) if found else None
+    return re.search(r"^COPY .*?, line (\d+)(?:, column ([^:\n]+?)(?:: |$))?", context or "", re.MULTILINE)
 
 
 def _locate(error: DatabaseError, batch: Batch) -> None:
