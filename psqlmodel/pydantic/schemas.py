@@ -43,7 +43,8 @@ def schema_of(source: Any, handler: Any, shape: Shape = ANY) -> core_schema.Core
 
 def validate(cls: type[M], data: Any, relations: Iterable[Any]) -> M:
     """Return a new object from outside data: a mapping, or JSON as text or bytes."""
-    validator = _validator(mapper_of(cls), Shape(relations=relations))
+    chosen = tuple(relations)
+    validator = _validator(mapper_of(cls), Shape(relations=chosen) if chosen else ANY)
     as_json = isinstance(data, str | bytes | bytearray)
     result: M = validator.validate_json(data) if as_json else validator.validate_python(data)
     return result

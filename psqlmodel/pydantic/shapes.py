@@ -31,7 +31,7 @@ class Shape:
             `Hero.team.Include(Team.city)`.
         name: the name in JSON schema and OpenAPI.
 
-    Raises `ConfigurationError` for a purpose that there is not.
+    Raises `ConfigurationError` for a purpose that there is not, and for what is no column or relation.
 
         HeroWithTeam = Annotated[Hero, Shape("read", relations=[Hero.team], name="HeroWithTeam")]
     """
@@ -52,24 +52,21 @@ class Shape:
         self.exclude = tuple(exclude)
         self.relations = None if relations is None else tuple(relations)
         self.name = name
+        paths = None if self.relations is None else tuple(map(_path_key, self.relations))
+        names = None if self.include is None else tuple(map(named, self.include))
+        self._key = purpose, names, tuple(map(named, self.exclude)), paths, name
+        self._hash = hash(self._key)  # once: it is asked for with every object that is shown
 
     @property
     def shows_what_is_loaded(self) -> bool:
         """Whether all relations that are loaded are shown: nothing was chosen."""
         return self.purpose == "any" and self.relations is None and self.include is None
 
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """What two shapes that are equal have in common."""
-        relations = None if self.relations is None else tuple(map(_path_key, self.relations))
-        include = None if self.include is None else tuple(map(named, self.include))
-        return self.purpose, include, tuple(map(named, self.exclude)), relations, self.name
-
     def __eq__(self, other: object) -> bool:
-        return self.key == other.key if isinstance(other, Shape) else NotImplemented
+        return self._key == other._key if isinstance(other, Shape) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self.key)
+        return self._hash
 
     def __repr__(self) -> str:
         return f"Shape({self.purpose!r}{'' if self.name is None else f', name={self.name!r}'})"

@@ -32,6 +32,26 @@ def shown(
     return chosen
 
 
+class _Plan:
+    """What a shape shows of the objects of one class: columns, and relations with the shape of their objects."""
+
+    def __init__(self, mapper: Mapper, shape: Shape) -> None:
+        self.keys = tuple(str(column.key) for column in shown_columns(mapper, shape))
+        self.named = shape.relations is not None
+        self.relations: list[tuple[RelationInfo, Shape]] = []
+        if shape.relations is not None:
+            self.relations = [(path.relation, nested_shape(path)) for path in shape.relations]
+        elif shape.shows_what_is_loaded:
+            self.relations = [(relation, ANY) for relation in mapper.relations.values()]
+
+
+def _plan(mapper: Mapper, shape: Shape) -> _Plan:
+    found: _Plan | None = mapper.forms.get(shape)
+    if found is None:
+        found = mapper.forms[shape] = _Plan(mapper, shape)
+    return found
+
+
 class _Showing:
     def __init__(self, strict: bool) -> None:
         self.strict = strict
@@ -45,14 +65,20 @@ class _Showing:
         include: Any = None,
         exclude: Any = None,
     ) -> dict[str, Any]:
-        mapper, values = type(obj).__mapper__, obj.__dict__
-        seen = ((str(column.key), mapper.seen(values, str(column.key))) for column in shown_columns(mapper, shape))
-        found = {key: value for key, value in seen if value is not UNSET}
+        mapper, own = type(obj).__mapper__, obj.__dict__
+        plan = _plan(mapper, shape)
+        found = {key: own[key] for key in plan.keys if key in own}
+        if len(found) < len(plan.keys):  # something is not loaded, or not decoded yet
+            seen = ((key, mapper.seen(own, key)) for key in plan.keys)
+            found = {key: value for key, value in seen if value is not UNSET}
+        if not plan.relations:
+            return found
         above |= {id(obj)}
-        for relation, inner, needed in self._relations(mapper, shape, came_by):
-            if is_left_out(relation.key, include, exclude):
+        way_back = None if came_by is None or plan.named else came_by.back
+        for relation, inner in plan.relations:
+            if relation is way_back or is_left_out(relation.key, include, exclude):
                 continue
-            value = self._value(obj, relation, needed)
+            value = self._value(obj, relation, plan.named)
             if value is None:
                 found[relation.key] = None
             elif value is not UNSET:
@@ -63,25 +89,17 @@ class _Showing:
                     found[relation.key] = items if relation.many else items[0]
         return found
 
-    def _relations(self, mapper: Mapper, shape: Shape, came_by: RelationInfo | None) -> Any:
-        """Give the relations that are shown, with the shape of their objects and whether they are demanded."""
-        if shape.relations is not None:
-            for path in shape.relations:
-                yield path.relation, nested_shape(path), True
-        elif shape.shows_what_is_loaded:
-            way_back = None if came_by is None else came_by.back
-            for relation in mapper.relations.values():
-                if relation is not way_back:
-                    yield relation, ANY, self.strict
-
-    def _value(self, obj: PSQLModel, relation: RelationInfo, needed: bool) -> Any:
-        value = relation.loaded(obj)
-        if value is not UNSET:
-            return value
+    def _value(self, obj: PSQLModel, relation: RelationInfo, named: bool) -> Any:
+        """Return what is loaded of a relation, or UNSET; raise where it is demanded."""
+        own = obj.__dict__
+        if relation.key in own:
+            return own[relation.key]
+        if relation.slot in own:
+            return own[relation.slot]
         state = obj._state
         if state is TRANSIENT or state.status == PENDING:
-            return (() if relation.many else None) if needed else UNSET
-        if needed or getattr(state.unit, "strict", False):
+            return (() if relation.many else None) if named else UNSET
+        if named or self.strict or getattr(state.unit, "strict", False):
             raise NotLoadedError(
                 f"{relation!r} is not loaded, and showing a {relation.mapper.name} sends no query: add "
                 f".Include({relation!r}) to the query, or leave the relation out"

@@ -172,6 +172,17 @@ def test_no_connection_is_free(web: httpx.Client, kind: str) -> None:
     assert (busy.status_code, busy.headers["Retry-After"]) == (503, "1")
 
 
+def test_no_session_is_free(web: httpx.Client) -> None:
+    """Who waits for a session waits no longer than for a connection."""
+    with ThreadPoolExecutor(1) as threads:
+        holding = threads.submit(web.post, "/hold")
+        assert web.post("/held").json() is True
+        busy = web.post("/sync/busy")
+        web.post("/release")
+        assert holding.result().status_code == 200
+    assert (busy.status_code, busy.json()) == (503, {"detail": "The database is busy; try again"})
+
+
 # --- the session ------------------------------------------------------------------------------------------------------
 
 

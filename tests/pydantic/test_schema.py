@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from datetime import date, datetime, time
+from decimal import Decimal
+from ipaddress import IPv4Interface, IPv4Network, IPv6Address
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
-from psqlmodel import Column, ConfigurationError, NotMappedError, PSQLModel
+from psqlmodel import Column, ConfigurationError, Multirange, NotMappedError, PSQLModel, Range, table, types
 from psqlmodel.pydantic import Create, Read, Shape, Update
+from psqlmodel.types import array
 
 from .models import City, Hero, Kinds, Team
 
@@ -187,3 +192,69 @@ def test_a_class_without_a_table_is_refused() -> None:
 
     with pytest.raises(NotMappedError, match="@table"):
         schema(Plain)
+
+
+# --- every type -------------------------------------------------------------------------------------------------------
+
+TYPES = [getattr(types, name) for name in types.__all__ if isinstance(getattr(types, name), types.PgType)]
+
+
+@pytest.mark.parametrize("pg_type", TYPES, ids=str)
+def test_every_type_has_a_schema(pg_type: Any) -> None:
+    """Where the annotation is the PostgreSQL type itself, and in arrays."""
+    length = (3,) if pg_type.name == "vector" else ()
+    columns: dict[str, Any] = {"one": Column(type=pg_type(*length) if length else pg_type, nullable=True)}
+    if not pg_type.serial:
+        columns["many"] = Column(type=array(columns["one"].type), nullable=True)
+    made: Any = type(PSQLModel)("Made", (PSQLModel,), {"id": Column(type=types.integer, primary_key=True), **columns})
+    model = table("pyd_every_type")(made)
+    for mode in ("validation", "serialization"):
+        assert schema(Read[model], mode)["properties"].keys() >= columns.keys()
+    made = model.validate({"id": 1, "one": None})
+    assert json.loads(made.model_dump_json()) == {"id": 1, "one": None}
+
+
+@pytest.mark.parametrize(
+    ("pg_type", "outside", "inside"),
+    [
+        (types.inet, "10.0.0.1/8", IPv4Interface("10.0.0.1/8")),
+        (types.inet, "::1", IPv6Address("::1")),
+        (types.cidr, "10.0.0.0/8", IPv4Network("10.0.0.0/8")),
+        (types.macaddr, "08:00:2b:01:02:03", "08:00:2b:01:02:03"),
+        (types.hstore, {"a": "b", "c": None}, {"a": "b", "c": None}),
+        (types.vector(2), [1.5, 2], [1.5, 2.0]),
+        (types.daterange, "[2024-01-01,)", Range(date(2024, 1, 1), None)),
+        (types.datemultirange, "{[2024-01-01,2024-02-01)}", Multirange([Range(date(2024, 1, 1), date(2024, 2, 1))])),
+        (types.array(types.bytea), ["AA==", None], [b"\0", None]),
+        (types.array(types.int4range), ["[1,2)", None], [Range(1, 2), None]),
+        (types.array(types.numeric(4, 1)), ["1.5"], [Decimal("1.5")]),
+        (types.varbit(3), "101", "101"),
+        (types.jsonb, {"a": [1, None]}, {"a": [1, None]}),
+        (types.time, "12:30:00", time(12, 30)),
+    ],
+    ids=str,
+)
+def test_types_without_an_annotation(pg_type: Any, outside: Any, inside: Any) -> None:
+    made: Any = type(PSQLModel)("Made", (PSQLModel,), {"value": Column(type=pg_type)})
+    model = table("pyd_without_annotation")(made)
+    found = model.validate(json.dumps({"value": outside}))
+    assert found.value == inside
+    assert json.loads(found.model_dump_json())["value"] == outside
+
+
+def test_columns_of_mixins_and_bases() -> None:
+    class Dated:
+        made: Column[datetime | None]
+
+    class Base(PSQLModel):
+        id: Column[int] = Column(primary_key=True)
+        note: Column[Annotated[str, Field(pattern="^a")] | None]
+
+    @table("pyd_inherited")
+    class Inherited(Dated, Base):
+        tags: Column[list[str]] = Column(default_factory=list)
+
+    assert one(Inherited, "made") == {"type": "string", "format": "date-time"}
+    assert one(Inherited, "note") == {"type": "string", "pattern": "^a"}
+    assert one(Inherited, "tags") == {"type": "array", "items": {"type": "string"}}
+    assert schema(Create[Inherited]).get("required") is None

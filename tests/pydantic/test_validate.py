@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -280,3 +282,28 @@ def test_what_validates_can_be_stored(engine: Engine, data: dict[str, Any]) -> N
         session.refresh(kinds)
         kinds.model_dump_json()
         session.rollback()
+
+
+# --- without Pydantic -------------------------------------------------------------------------------------------------
+
+
+def test_without_pydantic_models_work_and_say_what_is_missing() -> None:
+    program = """
+import dataclasses, sys
+sys.modules["pydantic"] = None
+from psqlmodel import Column, ConfigurationError, PSQLModel, table
+@table("lonely")
+class Lonely(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+    name: Column[str]
+lonely = Lonely(name="x").update_from({"name": "y"})
+assert dataclasses.asdict(lonely) == {"name": "y"}
+for use in (lonely.model_dump, lonely.model_dump_json, lambda: Lonely.validate({})):
+    try:
+        use()
+    except ConfigurationError as error:
+        print(error)
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (found.stderr, found.returncode) == ("", 0)
+    assert found.stdout.splitlines() == ["this needs Pydantic: pip install 'psqlmodel[pydantic]'"] * 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from threading import Event
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException
@@ -187,6 +188,26 @@ async def async_busy(session: Annotated[AsyncSession, narrow.async_session]) -> 
     await session.exec("SELECT 1")
     async with AsyncSession(narrow.async_engine) as other:
         await other.exec("SELECT 1")
+
+
+held, released = Event(), Event()
+
+
+@app.post("/hold")
+def hold(session: Annotated[Session, narrow.session]) -> None:
+    """Keep the one session that there is, without a connection."""
+    held.set()
+    assert released.wait(30)
+
+
+@app.post("/held")
+def wait_until_held() -> bool:
+    return held.wait(30)
+
+
+@app.post("/release")
+def release() -> None:
+    released.set()
 
 
 @app.post("/sync/refused")
