@@ -10,13 +10,14 @@ WORKERS = 2
 
 .DEFAULT_GOAL = help
 .PHONY: help demo test test-servers check check-format check-lint check-mypy check-pyright check-layers check-docs
-.PHONY: bench clean setup format soak
+.PHONY: bench clean setup format soak docs
 
 help:
 	@echo 'make demo    a tour on 336,776 real flights, on a PostgreSQL of its own'
 	@echo 'make test    all tests, on a PostgreSQL of their own'
 	@echo 'make check   format, lint, types (mypy, pyright), layers, snippets of the docs'
 	@echo 'make format  format the code and mend what the linter can mend'
+	@echo 'make docs    the documentation as a site, in site/'
 	@echo 'make soak    a pool under load and faults for 60 seconds on each session (SECONDS=600)'
 	@echo 'make bench   the benchmarks (ONLY=W4 ADAPTERS=floor,psqlmodel ROUNDS=5 QUICK=1)'
 	@echo 'make clean   remove .venv and everything that was generated'
@@ -40,6 +41,10 @@ test-servers: setup
 			PG_BIN="$$bin" "$(BIN)/python" -m pytest -n $(WORKERS) -q tests/database tests/schema tests/stateful || exit 1; \
 		fi; \
 	done
+
+docs: setup
+	@NO_MKDOCS_2_WARNING=1 "$(BIN)/mkdocs" build --quiet
+	@echo 'site/index.html'
 
 # As part of `make test` it takes 3 seconds each.
 soak: setup
