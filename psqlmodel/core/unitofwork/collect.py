@@ -160,7 +160,9 @@ def _changed_in_place(edited: Edited) -> Iterator[tuple[Any, tuple[str, ...]]]:
     for (mapper, key), objects in edited.items():
         if mapper.attributes[key].pg_type.lazy and len(objects) > 1:
             values = [obj.__dict__.get(key) for obj in objects]
-            if still_say(values, [obj._state.original[key].wire for obj in objects]):
+            # Where NULL was, or what nobody has loaded, there is no text: then they do not say the same.
+            texts: list[Any] = [getattr(obj._state.original[key], "wire", None) for obj in objects]
+            if still_say(values, texts):
                 continue
         for obj in objects:
             changed = changed_columns(obj)
