@@ -1,0 +1,1 @@
+"""Tables of a Citus cluster: how they are declared, made, written and read."""
