@@ -27,14 +27,16 @@ class Guard:
     While handlers of an event are called, the thread or task that calls them may use the session within its use.
     """
 
-    __slots__ = ("_depth", "_held", "_lock", "_user", "closed", "kind")
+    __slots__ = ("_depth", "_lock", "_user", "closed", "held", "kind", "take")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.closed = False
         self._lock = threading.Lock()
+        # What `enter` does first, for who does it without its call: takes the session where nobody has it.
+        self.take = self._lock.acquire
         # Of the use. Its place is only looked for when it is told: that would be half of an `add`.
-        self._held: FrameType | Site | None = None
+        self.held: FrameType | Site | None = None
         self._user: User | None = None
         self._depth = 0
 
@@ -46,7 +48,7 @@ class Guard:
         if self.closed:
             self.check_open()
         if self._lock.acquire(blocking=False):
-            self._held = sys._getframe(1)
+            self.held = sys._getframe(1)
         else:
             self._enter_again()
 
@@ -55,7 +57,7 @@ class Guard:
         if self.closed:
             self.check_open()
         if self._lock.acquire(blocking=False):
-            self._held = _site(sys._getframe(1))
+            self.held = _site(sys._getframe(1))
         else:
             self._enter_again()
 
@@ -70,7 +72,7 @@ class Guard:
         Raises `ConcurrentUseError` while it is in use.
         """
         if self._lock.acquire(blocking=False):
-            self._held = _site(sys._getframe(1))
+            self.held = _site(sys._getframe(1))
         else:
             self._enter_again()
 
@@ -79,7 +81,7 @@ class Guard:
         if self._user is None or self._user != _user():
             raise ConcurrentUseError(
                 f"two threads or tasks use one {self.kind} at the same time: at {_spelled(sys._getframe(2))} while "
-                f"{_spelled(self._held)} goes on; give each its own, or use parallel_exec"
+                f"{_spelled(self.held)} goes on; give each its own, or use parallel_exec"
             )
         self._depth += 1
 
@@ -88,7 +90,7 @@ class Guard:
         if self._depth:
             self._depth -= 1
             return
-        self._held = None
+        self.held = None
         self._lock.release()
 
     @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from sys import _getframe
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 from weakref import ref
 
@@ -104,11 +105,15 @@ class SessionBase(Books, Generic[E]):
         raise NotImplementedError
 
     def _now(self, register: Callable[[Any], None], model: Any) -> Done:
-        self._guard.enter()
+        guard = self._guard
+        if guard.closed or not guard.take(False):
+            guard.enter()
+        else:
+            guard.held = _getframe()  # `enter` without its call: with `take` a sixth of an add
         try:
             register(model)
         finally:
-            self._guard.leave()
+            guard.leave()
         return DONE
 
     def _made_current(self) -> Any:

@@ -69,9 +69,9 @@ def test_a_new_object(engine: Engine) -> None:
 
         return work
 
-    # 1 constructor. add: 1 of the session, 1 of what it shares with the other kind, 2 to enter and leave it, 1 of the
-    # unit of work. The flush: none.
-    assert per_object(engine, prepare) <= 6
+    # 1 constructor. add: 1 of the session, 1 of what it shares with the other kind, 1 of the unit of work, 1 to
+    # leave it. The flush: none.
+    assert per_object(engine, prepare) <= 5
 
 
 def test_a_new_child_of_a_new_parent(engine: Engine) -> None:
@@ -117,8 +117,8 @@ def test_a_deleted_object(engine: Engine) -> None:
 
         return work
 
-    # delete: 1 of the session, 1 shared, 2 to enter and leave, 1 of the unit of work, 2 for the state. The flush: none.
-    assert per_object(engine, prepare) <= 7
+    # delete: 1 of the session, 1 shared, 1 to leave, 1 of the unit of work, 2 for the state. The flush: none.
+    assert per_object(engine, prepare) <= 6
 
 
 def test_objects_deleted_together(engine: Engine) -> None:

@@ -62,7 +62,7 @@ class UnitOfWork:
         self.load_now: Callable[[Any, str], Any] | None = None
         self.strict = False
         self._clean: dict[Mapper, Clean] = {}
-        self._pending: dict[Mapper, Pending] = {}
+        self._pending: dict[type, Pending] = {}
         self._deleted: dict[Clean, Deleted] = {}  # by what the objects are without their deletion
         self._batches: list[weakref.ref[Batch]] = []
         self._due = _FIRST_SWEEP
@@ -136,10 +136,12 @@ class UnitOfWork:
         Raises `NotMappedError` for what is no model object, `ObjectStateError` for one of another session, or where
         the session has another object for the same row. Nothing is registered then.
         """
-        mapper = type(obj).__dict__.get("__mapper__")
-        if mapper is not None and obj._state is TRANSIENT and mapper.related_keys.isdisjoint(obj.__dict__):
-            # Nothing hangs on it: a fifth of the cost of what follows.
-            set_state(obj, self._pending.get(mapper) or self._pending_state(mapper))
+        cls: Any = type(obj)
+        pending = self._pending.get(cls)
+        if pending is None and "__mapper__" in cls.__dict__:
+            pending = self._pending_state(cls.__mapper__)
+        if pending is not None and obj._state is TRANSIENT and pending.mapper.related_keys.isdisjoint(obj.__dict__):
+            set_state(obj, pending)  # nothing hangs on it: a fifth of the cost of what follows
             self.new[id(obj)] = obj
             if self.returned and id(obj) in self.returned:
                 _rejoin(obj)
@@ -454,7 +456,7 @@ class UnitOfWork:
             self._attach(obj)
 
     def _add_new(self, obj: Any, mapper: Mapper) -> None:
-        set_state(obj, self._pending.get(mapper) or self._pending_state(mapper))
+        set_state(obj, self._pending_state(mapper))
         self.new[id(obj)] = obj
         if id(obj) in self.returned:
             _rejoin(obj)
@@ -468,9 +470,9 @@ class UnitOfWork:
         self.new.update(zip(map(id, objects), objects, strict=True))
 
     def _pending_state(self, mapper: Mapper) -> Pending:
-        found = self._pending.get(mapper)
+        found = self._pending.get(mapper.cls)
         if found is None:
-            found = self._pending[mapper] = Pending(self, mapper)
+            found = self._pending[mapper.cls] = Pending(self, mapper)
         return found
 
     def _attach(self, obj: Any) -> None:
@@ -556,12 +558,10 @@ def _reachable(start: list[Any]) -> list[Any]:
     """
     found, seen = list(start), set(map(id, start))
     for obj in found:  # which grows meanwhile
-        mapper, values = type(obj).__mapper__, obj.__dict__
-        if mapper.related_keys.isdisjoint(values):
-            continue
-        for name in mapper.related_names:
+        values = obj.__dict__
+        for name in type(obj).__mapper__.related_names:
             value = values.get(name)
-            if value is None:
+            if value is None or id(value) in seen:  # most lead back to where it was found
                 continue
             for item in value if isinstance(value, list) else (value,):
                 if id(item) in seen:
