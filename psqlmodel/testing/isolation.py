@@ -195,10 +195,12 @@ class AsyncIsolatedPool:
         lost: list[int] = []
         for loop, place in places.items():
             place.over = True
-            if loop.is_closed() or loop.is_running():
-                lost.append(place.connection.pid)
-            else:
+            if not (loop.is_closed() or loop.is_running()):
                 loop.run_until_complete(self._end(place))
+                continue
+            lost.append(place.connection.pid)
+            if loop.is_running():  # in another thread
+                _ = loop.call_soon_threadsafe(self._pool.abandon, place.connection)
         if lost:
             _ = self._cut(lost)
         if places:

@@ -47,8 +47,9 @@ ASYNCIO = ["-p", "no:anyio", "-o", "asyncio_default_fixture_loop_scope=function"
 
 
 def test_the_synchronous_fixtures(project: Callable[..., pytest.RunResult]) -> None:
-    result = project({"test_sync": "sync_tests.py"}, "-p", "no:asyncio", "-p", "no:anyio")
-    result.assert_outcomes(passed=25)
+    files = {"test_sync": "sync_tests.py", "test_loops": "loop_tests.py"}
+    result = project(files, "-p", "no:asyncio", "-p", "no:anyio")
+    result.assert_outcomes(passed=25 + 17)
 
 
 @pytest.mark.parametrize(
