@@ -270,7 +270,7 @@ def _plan(plan: QueryPlan | str | None) -> str:
     rows = "".join(_node(node, depth, plan.costly) for node, depth in _deep(plan.root, 0))
     advice = "".join(f'<p class="advice">{escape(_sentence(said))}</p>' for said in plan.advice)
     return (
-        '<div><h4>Plan, as for any values</h4><div class="order"><table class="plan"><thead><tr><th>node</th>'
+        '<div><h4>Plan, as for any values</h4><div class="scroll"><table class="plan"><thead><tr><th>node</th>'
         '<th>its own share</th><th class="n"></th><th class="n">cost</th><th class="n">rows expected</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{advice}</div>"
     )

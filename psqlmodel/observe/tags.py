@@ -77,8 +77,12 @@ def comment_of(tags: Tags) -> str:
 
 @lru_cache(maxsize=1024)
 def _comment(pairs: tuple[tuple[str, str], ...]) -> str:
-    said = [f"{quote(name, safe='')}='{quote(value, safe='')}'" for name, value in pairs]
+    said = [f"{_encoded(name)}='{_encoded(value)}'" for name, value in pairs]
     return f" /*{','.join(said)}*/" if said else ""
+
+
+def _encoded(text: str) -> str:
+    return quote(text, safe="", errors="replace")  # half a character becomes a question mark
 
 
 class Tagging:

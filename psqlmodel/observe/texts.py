@@ -17,7 +17,8 @@ from psqlmodel.record import Record
 
 # A number that stands by itself: not the 8 of int8, not the 1 of $1.
 _NUMBER: Final = pattern(r"(?<![\w$\"])(?:\d\w*(?:\.\d\w*)?|\.\d\w*)(?:(?<=[eE])[+-]?\d+)?")
-_SPACES: Final = re.compile(r"\s+")
+# What is no sign to be seen, too: in a terminal or a log it could be a command, or turn what follows around.
+_SPACES: Final = pattern(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]+")
 _QUOTED: Final = re.compile(r"'|\$|[eE]'")
 _PATH: Final = r'(?:"(?:[^"]|"")+"|\w+)(?:\.(?:"(?:[^"]|"")+"|\w+))*'
 _SOURCE: Final = pattern(rf"\b(?:FROM|INTO|UPDATE|JOIN|COPY)\s+(?:ONLY\s+)?({_PATH})", re.IGNORECASE)

@@ -28,6 +28,7 @@ def test_a_text_in_a_line_without_needless_signs() -> None:
     assert brief(text) == 'SELECT … FROM users WHERE users."Age" > $1'
     assert brief('SELECT "id" FROM "t"') == "SELECT id FROM t"
     assert one_line("SELECT\n   1", 6) == "SELEC…"
+    assert one_line("a\x1b[31m\x00\r\nb\u202ec") == "a [31m b c"
     assert (counted(1, "row"), counted(2000, "row")) == ("1 row", "2,000 rows")
 
 
