@@ -119,3 +119,23 @@ class Key(PSQLModel):
     id: Column[int] = Column(primary_key=True)
     owner_id: Column[str] = Column(foreign_key="owners.id")
     owner: Relation[Owner] = Relation()
+
+
+@table("link_players")
+class Player(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+    teams: Relation[list[Team]] = Relation(secondary="link_stays")
+
+
+@table("link_teams")
+class Team(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+
+
+@table("link_stays")
+class Stay(PSQLModel):
+    """A player may have been in a team twice."""
+
+    id: Column[int] = Column(primary_key=True)
+    player_id: Column[int] = Column(foreign_key="link_players.id")
+    team_id: Column[int] = Column(foreign_key="link_teams.id")

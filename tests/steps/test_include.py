@@ -15,7 +15,7 @@ from psqlmodel.model import mapper_of
 from psqlmodel.model.state import raw_name
 from psqlmodel.query import Select
 
-from .models import Author, Book, Chapter, Editor, Key, Loan, Note, Owner, Subject
+from .models import Author, Book, Chapter, Editor, Key, Loan, Note, Owner, Player, Subject
 from .script import INT4, INT8, NOTHING, TEXT, Script, rows, workspace
 from .script import UUID as UUID_OID
 
@@ -108,6 +108,12 @@ def test_many_to_many_brings_the_key_of_the_link_along() -> None:
     )
     assert [[subject.id for subject in book.subjects] for book in found] == [[7], [7, 8]]
     assert found[0].subjects[0] is found[1].subjects[0]
+
+
+def test_a_link_that_the_link_table_says_twice_is_shown_once() -> None:
+    answers = rows([(1,), (2,)], INT4), rows([(5, 1), (5, 1), (6, 2), (5, 2)], INT4, INT4)
+    players, _ = run(workspace(), Select(Player).Include(Player.teams), *answers)
+    assert [[team.id for team in player.teams] for player in players] == [[5], [6, 5]]
 
 
 def test_a_limit_is_for_each_parent_and_still_one_statement() -> None:

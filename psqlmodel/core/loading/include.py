@@ -146,7 +146,10 @@ def _load(workspace: Workspace, path: RelationPath, parents: list[Any]) -> Steps
             found, links = load_distinct(workspace, relation.target, rows), []
         else:  # with the keys of the links: an object is in as many rows as it has parents
             found, *links = [load_output(workspace, output, rows, optional=False) for output in outputs]
-        return _attach(relation, parents, match.left, _grouped(match, found, links))
+        groups = _grouped(match, found, links)
+        if links and _may_repeat(relation):
+            _each_once(groups)
+        return _attach(relation, parents, match.left, groups)
 
 
 def _load_targets(workspace: Workspace, path: RelationPath, parents: list[Any]) -> Steps[list[Any]]:
@@ -213,11 +216,21 @@ def _grouped(match: Match, objects: list[Any], links: list[list[Any]]) -> dict[A
     if not links:
         return _by_key(map(match.right, objects), objects)
     keys: Iterable[Any] = links[0] if len(links) == 1 else zip(*links, strict=True)
-    groups = _by_key(map(match.comparable, keys) if match.respelled else keys, objects)
+    return _by_key(map(match.comparable, keys) if match.respelled else keys, objects)
+
+
+def _may_repeat(relation: RelationInfo) -> bool:
+    """Tell whether the link table may say a link twice: its key does not rule it out."""
+    link, ours, theirs = relation.secondary
+    key = link.__mapper__.primary_key if hasattr(link, "__mapper__") else ()
+    return not key or not {column.name for column in key} <= {column.name for column in (*ours, *theirs)}
+
+
+def _each_once(groups: dict[Any, list[Any]]) -> None:
+    """Leave each object in a group once; to look is a twentieth of the time of loading a relation of five objects."""
     for key, group in groups.items():
-        if len(set(map(id, group))) < len(group):  # the link table says it twice: once for each parent is enough
+        if len(set(map(id, group))) < len(group):
             groups[key] = list({id(target): target for target in group}.values())
-    return groups
 
 
 def _by_key(keys: Iterable[Any], objects: list[Any]) -> dict[Any, list[Any]]:
