@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
-from fastapi import HTTPException
+from fastapi import FastAPI, HTTPException
 
 from psqlmodel import ConfigurationError, Engine, create_engine
 from psqlmodel.embedded import Server
@@ -219,3 +221,44 @@ def test_found() -> None:
     with pytest.raises(HTTPException) as caught:
         found(None, "gone")
     assert (caught.value.status_code, caught.value.detail) == (404, "gone")
+
+
+@pytest.mark.parametrize("dependency", ["session", "transaction", "async_session", "async_transaction"])
+async def test_a_cancelled_request_gives_its_connection_back(heroes_dsn: str, dependency: str) -> None:
+    """It is cancelled while the server works for it; the lock that it waits for is released then."""
+    database = Database(heroes_dsn, max_pool_size=1)
+    app = FastAPI(lifespan=database.lifespan)
+    statement = f"SELECT pg_advisory_xact_lock(hashtext('{dependency}'))"
+    if "async" in dependency:
+
+        @app.get("/")
+        async def wait_async(session: Any = getattr(database, dependency)) -> None:  # noqa: B008
+            await session.exec(statement)
+    else:
+
+        @app.get("/")
+        def wait(session: Any = getattr(database, dependency)) -> None:  # noqa: B008
+            session.exec(statement)
+
+    scope = anyio.CancelScope()  # as a server or a middleware does it: every further await is cancelled, too
+
+    async def ask() -> None:
+        with scope:
+            await client.get("/")
+
+    transport = httpx.ASGITransport(app)
+    with create_engine(heroes_dsn) as other:
+        async with database.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            with other.transaction() as holder:
+                holder.execute(statement)
+                request = asyncio.ensure_future(ask())
+                async with asyncio.timeout(30):
+                    while not other.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+                        assert not request.done()
+                        await asyncio.sleep(0)
+                scope.cancel()
+                await asyncio.sleep(0)
+            await request
+            engine = database.async_engine if "async" in dependency else database.engine
+            assert engine.pool.status().in_use == 0
+            assert (await client.get("/")).status_code == 200  # its turn is free, too
