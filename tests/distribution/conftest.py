@@ -56,15 +56,13 @@ def cluster_dsn(server: Server) -> str:
     return dsn
 
 
-@pytest.fixture(params=["sync", "async"])
-def both(request: pytest.FixtureRequest, cluster_dsn: str) -> Iterator[Both]:
-    """An empty shop behind an engine of either kind; two countries are there."""
-    with create_engine(cluster_dsn) as sql:
+def on_either(kind: str, dsn: str) -> Iterator[Both]:
+    """Give an empty shop behind an engine of this kind; two countries are there."""
+    with create_engine(dsn) as sql:
         sql.execute("TRUNCATE spread_tenants, spread_countries, spread_notes, spread_tags, spread_posts CASCADE")
         sql.execute("INSERT INTO spread_countries VALUES ('fr', 'France'), ('no', 'Norway')")
-        make = create_engine if request.param == "sync" else create_async_engine
-        engine = make(cluster_dsn, max_pool_size=4)
-        made = Both(request.param, engine, sql)
+        engine = (create_engine if kind == "sync" else create_async_engine)(dsn, max_pool_size=4)
+        made = Both(kind, engine, sql)
         stop = engine.on_statement(made.statements.take)
         yield made
         stop()
@@ -72,6 +70,12 @@ def both(request: pytest.FixtureRequest, cluster_dsn: str) -> Iterator[Both]:
         closing = engine.dispose()
         if closing is not None:
             asyncio.run(closing)
+
+
+@pytest.fixture(params=["sync", "async"])
+def both(request: pytest.FixtureRequest, cluster_dsn: str) -> Iterator[Both]:
+    """An empty shop behind an engine of either kind."""
+    yield from on_either(request.param, cluster_dsn)
 
 
 @pytest.fixture

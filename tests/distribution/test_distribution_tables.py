@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from psqlmodel import Column, DatabaseError, Engine, PSQLModel, create_engine, table
+from psqlmodel.core.unitofwork import routing, sql
+from psqlmodel.core.unitofwork.updating import named_keys
 from psqlmodel.schema import create_statements
 from psqlmodel.types import bigint
 
@@ -118,3 +122,26 @@ def test_the_statements() -> None:
     assert max(calls) < min(keys)
     assert "PERFORM create_distributed_table('\"spread_lines\"', 'tenant_id');" in "".join(texts)
     assert "PERFORM create_reference_table('\"spread_countries\"');" in "".join(texts)
+
+
+def partitions(engine: Engine, text: str, arrays: list[list[int]]) -> set[str]:
+    """Return the partitions that a statement goes to, by its plan; its arguments are these arrays of integers."""
+    written = re.sub(r"\$(\d+)", lambda found: f"'{{{','.join(map(str, arrays[int(found[1]) - 1]))}}}'", text)
+    plan = "\n".join(row[0] for row in engine.execute(f"EXPLAIN {written}"))
+    return set(re.findall(r" on (parted_\d)", plan))
+
+
+def test_the_condition_tells_where_rows_are(fresh_database: str) -> None:
+    """PostgreSQL's own partitions are found by the same reasoning: by the condition, not by arrays that are joined."""
+    keys = named_keys(Late.__mapper__, lambda column: column.pg_type)
+    with create_engine(fresh_database) as engine:
+        engine.execute("CREATE TABLE parted (tenant_id int8, id int8) PARTITION BY HASH (tenant_id)")
+        for n in range(4):
+            engine.execute(f"CREATE TABLE parted_{n} PARTITION OF parted FOR VALUES WITH (MODULUS 4, REMAINDER {n})")
+        for tenants, expected in (([1, 1], 1), ([1, 2], 2)):
+            arrays = [tenants, [5, 6]]
+            routed, values = routing.route(Late.__mapper__, arrays, lambda column: column.pg_type, 3)
+            assert values == [sorted(set(tenants))]
+            assert len(partitions(engine, sql.delete("parted", keys, routed=routed), [*arrays, *values])) == expected
+            assert len(partitions(engine, sql.by_keys("parted", keys, [], routed), [*arrays, *values])) == expected
+            assert len(partitions(engine, sql.delete("parted", keys), arrays)) == 4
