@@ -33,6 +33,33 @@ __all__ = ["AsyncFactory", "Factory", "FactoryError"]
 M = TypeVar("M")
 
 
+class _Link:
+    """A foreign key of a model: its columns by attribute, and the declared relation that leads along it."""
+
+    def __init__(self, mapper: Mapper, key: ForeignKey) -> None:
+        self.foreign_key = key
+        self.keys = [mapper.by_name[name].key or "" for name in key.columns if name in mapper.by_name]
+        self.relation = _relation(mapper, self.keys)
+        shared = [name for each in mapper.foreign_keys for name in each.columns]
+        # Whether the parent must have its row first: where its key is needed in columns of other keys, too.
+        self.by_key = self.relation is None or len(self.keys) > 1 or shared.count(key.columns[0]) > 1
+
+    def target(self, mapper: Mapper) -> Mapper | None:
+        """Return the mapper of the table that the key names; None where a value of no row will do."""
+        target = registry.by_table(self.foreign_key.table, mapper)
+        if target is None and self.foreign_key.enforced:
+            raise FactoryError(
+                f"{mapper.name}.{', '.join(self.keys)} refers to the table {self.foreign_key.table}, of which there is "
+                "no model: pass the key of a row"
+            )
+        return target
+
+    def pairs(self, target: Mapper) -> list[tuple[str, str]]:
+        """Return the columns here and there that are equal."""
+        remote = [column.key or "" for column in remote_columns(target, self.foreign_key)]
+        return list(zip(self.keys, remote, strict=True))
+
+
 class _Needs:
     """What one model's rows must have that nobody else gives."""
 
@@ -40,6 +67,7 @@ class _Needs:
         described = describe([mapper]).tables[0]
         given = {c.name for c in described.columns if c.nullable or c.default or c.identity or c.generated}
         self.required = [column for column in mapper.columns if column.name not in given and _is_ours(column)]
+        self.links = [_Link(mapper, key) for key in sorted(mapper.foreign_keys, key=lambda key: len(key.columns))]
         self.limits, self.pairs = limits_of(check.condition for check in described.checks)
         listed = [name for key in described.uniques for name in key.columns]
         listed += described.primary_key.columns if described.primary_key is not None else ()
@@ -47,6 +75,30 @@ class _Needs:
         texts += re.findall(r'([\w"]+) WITH =', " ".join(each.definition for each in described.excludes))
         words = {word for text in texts for word in re.findall(r"\w+", text)}
         self.unique = {*listed, *words}
+
+
+class _Row:
+    """An object in the making: what it is made with, which columns its parents fill, what is known of their keys."""
+
+    def __init__(self, mapper: Mapper, needs: _Needs, given: Mapping[str, Any]) -> None:
+        self.mapper = mapper
+        self.needs = needs
+        self.values = dict(given)
+        self.linked: set[str] = set()
+        self.known: dict[str, Any] = {}
+
+    def lacks(self, link: _Link) -> bool:
+        """Tell whether a foreign key must have a value that nobody gave."""
+        required = {column.key for column in self.needs.required}
+        return bool(required.intersection(link.keys)) and not all(key in self.values for key in link.keys)
+
+    def take(self, link: _Link, parent: Any) -> None:
+        """Take a parent: along the relation, or its key."""
+        self.linked.update(link.keys)
+        if link.relation is None:
+            self.values |= {key: self.known[key] for key in link.keys}
+        else:
+            self.values[link.relation.key] = parent
 
 
 class _Factory:
@@ -61,7 +113,7 @@ class _Factory:
 
         Raises `FactoryError` where a value must come from the database, and what `make` raises.
         """
-        making = _Making(self._construct(mapper_of(model), values, {}, ()))
+        making = self._making(model, values)
         first = next(iter(making))
         if first is not making.made:
             raise FactoryError(
@@ -71,89 +123,81 @@ class _Factory:
         made: M = making.made
         return made
 
-    def _construct(
-        self, mapper: Mapper, given: dict[str, Any], parents: dict[Mapper, Any], around: tuple[Mapper, ...]
+    def _making(self, model: type, given: Mapping[str, Any]) -> _Making:
+        return _Making(_Construction(self._values, self._needs).construct(mapper_of(model), given, ()))
+
+
+class _Construction:
+    """One object and its parents, of which there is one of a kind. Yields those whose rows must be there before."""
+
+    def __init__(self, values: Values, needs: dict[Mapper, _Needs]) -> None:
+        self._values = values
+        self._needs = needs
+        self._parents: dict[Mapper, Any] = {}
+
+    def construct(
+        self, mapper: Mapper, given: Mapping[str, Any], around: tuple[Mapper, ...]
     ) -> Generator[Any, None, Any]:
-        """Return an object that is not added yet; yields parents whose rows must be there before."""
+        """Return an object that is not added yet; it is made for those `around`."""
         if any(key not in mapper.attributes and key not in mapper.relations for key in given):
             mapper.cls(**given)  # says which
-        parents.update({mapper_of(given[key]): given[key] for key in _given_parents(mapper, given)})
-        values = dict(given)
-        needs = self._needs.get(mapper) or self._needs.setdefault(mapper, _Needs(mapper))
-        linked = yield from self._link(mapper, values, needs, parents, (*around, mapper))
-        for column in needs.required:
-            if column.key not in values and column.key not in linked:
-                limits = needs.limits.get(column.name or "", Limits())
-                values[column.key or ""] = self._values.value(column, limits, unique=column.name in needs.unique)
-        _order(mapper, needs, values, given)
-        return mapper.cls(**values)
+        self._parents.update({mapper_of(given[key]): given[key] for key in _given_parents(mapper, given)})
+        row = _Row(mapper, self._needs_of(mapper), given)
+        for link in row.needs.links:
+            if link.relation is not None and link.relation.key in given:
+                row.linked.update(link.keys)
+            elif row.lacks(link):
+                yield from self._give_parent(row, link, (*around, mapper))
+        self._fill(row)
+        _order(row, given)
+        return mapper.cls(**row.values)
 
-    def _link(
-        self,
-        mapper: Mapper,
-        values: dict[str, Any],
-        needs: _Needs,
-        parents: dict[Mapper, Any],
-        around: tuple[Mapper, ...],
-    ) -> Generator[Any, None, set[str]]:
-        """Give the required foreign keys their parents; returns the columns that these fill."""
-        linked: set[str] = set()
-        known: dict[str, Any] = {}
-        required = {column.key for column in needs.required}
-        counts = [name for key in mapper.foreign_keys for name in key.columns]
-        for key in sorted(mapper.foreign_keys, key=lambda key: len(key.columns)):
-            columns = [mapper.by_name[name] for name in key.columns if name in mapper.by_name]
-            keys = [column.key or "" for column in columns]
-            relation = _relation(mapper, keys)
-            if relation is not None and relation.key in values:
-                linked.update(keys)
-                continue
-            if not required.intersection(keys) or all(each in values for each in keys):
-                continue
-            target = self._target(mapper, key)
-            if target is None:
-                continue
-            remote = [column.key or "" for column in remote_columns(target, key)]
-            pinned = {r: (values | known)[k] for k, r in zip(keys, remote, strict=True) if k in values or k in known}
-            parent = yield from self._parent(mapper, target, keys, pinned, parents, around)
-            if relation is None or len(keys) > 1 or counts.count(key.columns[0]) > 1:
-                yield parent
-                known |= {k: getattr(parent, r) for k, r in zip(keys, remote, strict=True)}
-            if relation is None:
-                values |= {k: known[k] for k in keys}
-            else:
-                values[relation.key] = parent
-            linked.update(keys)
-        return linked
+    def _fill(self, row: _Row) -> None:
+        for column in row.needs.required:
+            if column.key not in row.values and column.key not in row.linked:
+                limits = row.needs.limits.get(column.name or "", Limits())
+                unique = column.name in row.needs.unique
+                row.values[column.key or ""] = self._values.value(column, limits, unique=unique)
+
+    def _give_parent(self, row: _Row, link: _Link, around: tuple[Mapper, ...]) -> Generator[Any, None, None]:
+        target = link.target(row.mapper)
+        if target is None:
+            return
+        pairs, known = link.pairs(target), row.values | row.known
+        borrowed = self._borrowed(target)
+        if target not in self._parents and borrowed:
+            row.values |= {here: borrowed[there] for here, there in pairs}
+            return
+        parent = yield from self._parent(row, link, target, {r: known[k] for k, r in pairs if k in known}, around)
+        if link.by_key:
+            yield parent
+            row.known |= {here: getattr(parent, there) for here, there in pairs}
+        row.take(link, parent)
+
+    def _borrowed(self, target: Mapper) -> dict[str, Any]:
+        """Return the key that another parent holds for this target: an order and its customer have one tenant."""
+        for mapper, parent in self._parents.items():
+            for link in self._needs_of(mapper).links:
+                if registry.by_table(link.foreign_key.table, mapper) is target:
+                    found = {there: parent.__dict__.get(here) for here, there in link.pairs(target)}
+                    if None not in found.values():
+                        return found
+        return {}
+
+    def _needs_of(self, mapper: Mapper) -> _Needs:
+        return self._needs.get(mapper) or self._needs.setdefault(mapper, _Needs(mapper))
 
     def _parent(
-        self,
-        mapper: Mapper,
-        target: Mapper,
-        keys: list[str],
-        pinned: Mapping[str, Any],
-        parents: dict[Mapper, Any],
-        around: tuple[Mapper, ...],
+        self, row: _Row, link: _Link, target: Mapper, pinned: Mapping[str, Any], around: tuple[Mapper, ...]
     ) -> Generator[Any, None, Any]:
-        """Return the parent of this call's objects: one that it has already, where it fits, or a new one."""
-        known = parents.get(target)
+        """Return the parent that is there already, where it fits what is pinned, or a new one."""
+        known = self._parents.get(target)
         if known is not None and all(known.__dict__.get(name) == value for name, value in pinned.items()):
             return known
         if target in around:
-            _refuse_circle(mapper, target, keys, around)
-        parent = yield from self._construct(target, dict(pinned), parents, around)
-        parents[target] = parent
+            _refuse_circle(row.mapper, target, link.keys, around)
+        parent = self._parents[target] = yield from self.construct(target, pinned, around)
         return parent
-
-    def _target(self, mapper: Mapper, key: ForeignKey) -> Mapper | None:
-        """Return the mapper of the table that a foreign key names; None where a value of no row will do."""
-        target = registry.by_table(key.table, mapper)
-        if target is None and key.enforced:
-            raise FactoryError(
-                f"{mapper.name}.{', '.join(key.columns)} refers to the table {key.table}, of which there is no model: "
-                "pass the key of a row"
-            )
-        return target
 
 
 class Factory(_Factory):
@@ -172,7 +216,7 @@ class Factory(_Factory):
 
     def __call__(self, model: type[M], /, **values: Any) -> M:
         """Make an object and what it needs, and flush it: its key is there."""
-        making = _Making(self._construct(mapper_of(model), values, {}, ()))
+        making = self._making(model, values)
         for obj in making:
             self._session.add(obj)
             self._session.flush()
@@ -193,7 +237,7 @@ class AsyncFactory(_Factory):
 
     async def __call__(self, model: type[M], /, **values: Any) -> M:
         """Make an object and what it needs, and flush it: its key is there."""
-        making = _Making(self._construct(mapper_of(model), values, {}, ()))
+        making = self._making(model, values)
         for obj in making:
             _ = self._session.add(obj)
             await self._session.flush()
@@ -241,10 +285,11 @@ def _refuse_circle(mapper: Mapper, target: Mapper, keys: list[str], around: tupl
     raise FactoryError(f"each needs another first ({circle}): pass {mapper.name}({keys[0]}=…) or the relation it is of")
 
 
-def _order(mapper: Mapper, needs: _Needs, values: dict[str, Any], given: Mapping[str, Any]) -> None:
+def _order(row: _Row, given: Mapping[str, Any]) -> None:
     """Have values made here agree with checks such as `starts < ends`."""
-    for less, greater in needs.pairs:
-        low, high = (mapper.by_name[name].key or "" if name in mapper.by_name else "" for name in (less, greater))
+    values, by_name = row.values, row.mapper.by_name
+    for names in row.needs.pairs:
+        low, high = (by_name[name].key or "" if name in by_name else "" for name in names)
         if values.get(low) is None or values.get(high) is None or values[low] < values[high]:
             continue
         if high not in given:
