@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MANY: Final = 3  # statements of one shape from one place
 _IDLE: Final = 0.1  # seconds of an open transaction in which nothing is asked
 _READS: Final = frozenset({"query", "load", "raw"})
-_WRITES: Final = frozenset({"flush", "raw"})
+_ASKED: Final = _READS | {"flush"}
 
 
 class Finding(Record):
@@ -61,15 +61,15 @@ def find(trace: Trace) -> list[Finding]:
 def _in_loops(trace: Trace) -> Iterator[Finding]:
     groups: dict[Any, list[Traced]] = {}
     for each in trace.statements:
-        if each.purpose in _READS | _WRITES and each.arguments and each.site is not None:
+        if each.purpose in _ASKED and each.arguments and not each.several and each.site is not None:
             groups.setdefault((each.session, each.raw, each.site), []).append(each)
     for group in groups.values():
         if len(group) < MANY or len({each.fingerprint for each in group}) < MANY:
             continue
-        if writes(group[0].raw):
-            yield _written_singly(group)
-        elif group[0].purpose in _READS:
+        if not writes(group[0].raw):
             yield _n_plus_one(trace, group)
+        elif max(each.rows for each in group) <= 1 and "unnest(" not in group[0].raw:  # that writes what arrays hold
+            yield _written_singly(group)
 
 
 def _n_plus_one(trace: Trace, group: list[Traced]) -> Finding:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -38,7 +39,8 @@ class Traced:
     seconds since the trace began, `seconds` how long the answer took, `round_trips` how often it was waited for; `rows`
     is what came or was written, `arguments` the number of values. `site` is the place in the program, where there is
     one; `session` a number for each session; `error` the name of the error's class. `open`: a transaction was open
-    afterwards; `begins`: BEGIN came with it. `values` are the arguments as text, where the trace keeps them.
+    afterwards; `begins`: BEGIN came with it; `several`: it asks for several keys at once. `values` are the arguments as
+    text, where the trace keeps them.
     """
 
     __slots__ = (
@@ -55,6 +57,7 @@ class Traced:
         "rows",
         "seconds",
         "session",
+        "several",
         "site",
         "text",
         "values",
@@ -73,6 +76,7 @@ class Traced:
         self.rows = exchange.count
         self.arguments = len(args)
         self.fingerprint = _fingerprint(args)
+        self.several = any(isinstance(value, list) and len(value) > 1 for value in args)
         self.values = tuple([_cut(repr(value)) for value in args]) if keeps_values else None
         self.site: Site | None = None
         self.session = session
@@ -145,7 +149,7 @@ class Trace:
         self.started_at = time.time()
         self.elapsed = 0.0
         self._started = time.perf_counter()
-        self._ended = False
+        self._lock = threading.Lock()
         self._sessions: dict[Any, int] = {}
         self._trips: dict[int, int] = {}
         self._reads = Reads()
@@ -163,8 +167,9 @@ class Trace:
         trips = self._trips.pop(id(exchange), 1)
         traced = Traced(exchange, self._started, session, trips, self.keeps_values)
         traced.site = caller()
-        self.statements.append(traced)
-        traced.number = len(self.statements)
+        with self._lock:  # tasks in threads
+            self.statements.append(traced)
+            traced.number = len(self.statements)
 
     def included(self, relations: Sequence[RelationInfo], objects: int) -> None:
         """Keep what a query for so many objects included, and watch whether it is read."""
@@ -175,7 +180,6 @@ class Trace:
 
     def finish(self) -> None:
         """End the trace: what it kept does not change any more, but for plans that are added."""
-        self._ended = True
         self.elapsed = time.perf_counter() - self._started
         for each in self.includes:
             each.read = self._reads.since(each.relation, each.moment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from psqlmodel.errors import QueryError
 from psqlmodel.query import execution
@@ -22,6 +22,11 @@ from psqlmodel.query.outputs import EntityOutput, Output, columns_of, width
 from psqlmodel.query.sources import CommonTable, CteReference, Subquery, names, source_of, unknown_column
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from psqlmodel.core.async_session import AsyncSession
+    from psqlmodel.core.session import Session
+    from psqlmodel.observe.plan import QueryPlan
     from psqlmodel.query.compiler import Compiled
 
 T = TypeVar("T", covariant=True)
@@ -199,6 +204,12 @@ class Query(Node, Generic[T]):
         compiled = self._compiled()
         return compiled.text, compiled.args
 
+    @overload
+    def explain(self, session: Session, *, analyze: bool = False) -> QueryPlan: ...
+    @overload
+    def explain(self, session: AsyncSession, *, analyze: bool = False) -> Awaitable[QueryPlan]: ...
+    @overload
+    def explain(self, session: None = None, *, analyze: bool = False) -> Any: ...
     def explain(self, session: Any = None, *, analyze: bool = False) -> Any:
         """Return how the server would execute the query, or executes it: see `Session.explain`.
 

@@ -304,6 +304,24 @@ async def test_two_of_a_kind_are_no_loop_and_one_include_is_none(both: Both) -> 
     assert "→" not in str(trace)
 
 
+async def test_several_at_a_time_are_no_loop(both: Both) -> None:
+    """Batches of a stream, each with its includes, and flushes of many rows."""
+    async with both.session() as session:
+        async with traced(session) as trace:
+            query = Select(TracedOwner).Include(TracedOwner.pets).OrderBy(TracedOwner.id)
+            stream = getattr(session, "raw", session).stream(query, batch=2)
+            if both.is_sync:
+                assert sum(len(owner.pets) for owner in stream) == 10
+            else:
+                assert sum([len(owner.pets) async for owner in stream]) == 10
+            for n in range(4):
+                await session.add_all([TracedClub(name=f"{n} {m}") for m in range(5)])
+                await session.flush()
+        await session.rollback()
+    assert kinds(trace) == []
+    assert len([each for each in trace if each.several]) >= 2
+
+
 async def test_writing_one_by_one(both: Both) -> None:
     async with both.session() as session:
         async with traced(session) as trace:
