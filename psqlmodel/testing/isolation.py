@@ -165,9 +165,9 @@ class IsolatedPool:
         return _status(self._pool, [self._place])
 
     def close(self, timeout: float | None = None) -> None:
-        """Close the engine's own pool."""
-        self.end()
-        self._pool.close(timeout)
+        """Close the engine's own pool; not while a test runs: a program that disposes of its engine has others' too."""
+        if not self._open:
+            self._pool.close(timeout)
 
 
 class AsyncIsolatedPool:
@@ -247,8 +247,9 @@ class AsyncIsolatedPool:
         return _status(self._pool, list(self._places.values()))
 
     async def close(self, timeout: float | None = None) -> None:
-        """Close the engine's own pool."""
-        await self._pool.close(timeout)
+        """Close the engine's own pool; not while a test runs."""
+        if not self._open:
+            await self._pool.close(timeout)
 
 
 def isolate(engine: Engine) -> IsolatedPool:

@@ -67,13 +67,17 @@ def test_the_asynchronous_fixtures(project: Callable[..., pytest.RunResult], run
     assert result.parseoutcomes()["passed"] == 16
 
 
+def test_a_web_application_joins(project: Callable[..., pytest.RunResult]) -> None:
+    project({"test_web": "web_tests.py"}, *ASYNCIO).assert_outcomes(passed=4)
+
+
 def test_the_page_is_true(pytester: pytest.Pytester) -> None:
     """The tests in the documentation are run as a reader would: all but the setup, which would add a row to each."""
     page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     tests = [each for each in blocks if "psqlmodel_setup" not in each and "Server()" not in each]
     (pytester.path / "test_page.py").write_text("\n".join(tests))
-    pytester.runpytest_subprocess(*ASYNCIO, "-o", "asyncio_mode=auto").assert_outcomes(passed=8)
+    pytester.runpytest_subprocess(*ASYNCIO, "-o", "asyncio_mode=auto").assert_outcomes(passed=9)
     setup = next(each for each in blocks if "psqlmodel_setup" in each)
     check = "def test_root(session):\n    assert session.exec(Select(User.name)).scalars() == ['root']\n"
     (pytester.path / "test_page.py").write_text("\n".join([blocks[0], setup, check]))
