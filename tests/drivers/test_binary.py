@@ -69,7 +69,7 @@ def test_the_greatest_and_the_least(connections, name):
 
 
 @pytest.mark.parametrize(
-    "values", [5, "12", {1: 2}, ["x"], [object()], [[1], [2, 3]], [1, [2]], [[1], 2], [1.5]], ids=str
+    "values", [5, "12", {1: 2}, ["x"], [Exception], [[1], [2, 3]], [1, [2]], [[1], 2], [1.5]], ids=str
 )
 def test_what_is_no_array_of_integers_is_refused(connections, values):
     _, asynchronous = connections
