@@ -81,6 +81,20 @@ async def test_all_kinds_of_statements_work_with_tags(kind: Kind) -> None:
         await call("rollback")
 
 
+async def test_watched_connections_have_tags_and_traces_too(kind: Kind) -> None:
+    """`answer_timeout` puts something in front of the driver's connection."""
+    engine = kind.engine(tags={"application": "shop"}, answer_timeout=30)
+    block = engine.trace()
+    async with kind.session(engine) as call:
+        trace = block.__enter__() if kind.name == "sync" else await block.__aenter__()
+        for _ in range(3):
+            assert (await text_seen(call, SEEN)).endswith("/*application='shop'*/")
+        await call("rollback")
+        block.__exit__(None, None, None) if kind.name == "sync" else await block.__aexit__(None, None, None)
+    trips = [each.round_trips for each in trace if each.purpose == "raw"]
+    assert trips == ([1, 2, 1] if kind.name == "sync" else [3, 2, 2])
+
+
 async def test_tags_are_off_where_an_engine_has_none(kind: Kind) -> None:
     engine = kind.engine()
     async with kind.session(engine) as call:
