@@ -14,10 +14,12 @@ import httpx
 import pytest
 from fastapi import FastAPI, HTTPException
 
-from psqlmodel import ConfigurationError, Engine, create_engine
+from psqlmodel import ConfigurationError, Engine, Select, UncommittedChangesWarning, create_engine
 from psqlmodel.embedded import Server
 from psqlmodel.fastapi import Database, found
 from tests.examples.service import running
+
+from .models import Team
 
 _names = itertools.count(1)
 
@@ -262,3 +264,51 @@ async def test_a_cancelled_request_gives_its_connection_back(heroes_dsn: str, de
             engine = database.async_engine if "async" in dependency else database.engine
             assert engine.pool.status().in_use == 0
             assert (await client.get("/")).status_code == 200  # its turn is free, too
+
+
+# --- in one process: what is sent, what tests replace -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dependency", ["session", "async_session"])
+async def test_an_answer_sends_no_query(heroes_dsn: str, dependency: str) -> None:
+    """Not for a relation that could be loaded when it is read, and not for a value that is not loaded."""
+    database = Database(heroes_dsn)
+    app = FastAPI(lifespan=database.lifespan)
+    statements: list[str] = []
+    query = Select(Team).OrderBy(Team.id)
+    if "async" in dependency:
+
+        @app.get("/")
+        async def teams_async(session: Any = getattr(database, dependency)) -> list[Team]:  # noqa: B008
+            session.add_all([Team(name="one"), Team(name="two")])
+            return await session.exec(query).all()
+    else:
+
+        @app.get("/")
+        def teams(session: Any = getattr(database, dependency)) -> list[Team]:  # noqa: B008
+            session.add_all([Team(name="one"), Team(name="two")])
+            return session.exec(query).all()
+
+    transport = httpx.ASGITransport(app)
+    async with database.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        for engine in (database.engine, database.async_engine):
+            engine.on_statement(lambda event: statements.append(event.text))
+        with pytest.warns(UncommittedChangesWarning):
+            shown = (await client.get("/")).json()
+    assert [set(team) for team in shown] == [{"id", "name", "city_id"}] * 2
+    (select,) = [text for text in statements if text.startswith("SELECT") and "pyd_teams" in text]
+    assert statements.index(select) == len(statements) - 2  # then nothing but the rollback
+    assert "ROLLBACK" in statements[-1]
+
+
+async def test_a_dependency_can_be_replaced(heroes_dsn: str) -> None:
+    database = Database(heroes_dsn)
+    app = FastAPI()  # without its lifespan: nothing is open
+
+    @app.get("/")
+    def which(session: Any = database.session) -> str:
+        return str(session)
+
+    app.dependency_overrides[database.session.dependency] = lambda: "mine"
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+        assert (await client.get("/")).json() == "mine"
