@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from psqlmodel import Select
+from psqlmodel import ObjectStateError, Select
 
 from .both import Both, Statements
 from .models import Account, Item, Node, Order, Pet, Tag, User
@@ -47,6 +47,42 @@ async def test_a_detached_object_without_changes_sends_nothing(both: Both, state
         assert await session.get(User, 1) is user
         await session.commit()
     assert statements == []
+
+
+async def test_two_detached_objects_of_one_row_are_refused(both: Both) -> None:
+    """Which of them would be the session's object, and whose changes would be written?"""
+    ada(both)
+    found = []
+    for name in ("Ann", "Zoe"):
+        async with both.session() as session:
+            found.append(await session.get(User, 1))
+        found[-1].name = name
+    async with both.session() as session:
+        with pytest.raises(ObjectStateError, match="two of the objects to be added are User 1: add one of them"):
+            session.add_all(found)
+        assert [user in session for user in found] == [False, False]
+        session.add_all(found[:1] * 2)
+        await session.commit()
+    assert both.column("SELECT name FROM users") == ["Ann"]
+
+
+async def test_an_unchanged_second_object_that_hangs_on_another_gives_way(both: Both) -> None:
+    ada(both)
+    async with both.session() as session:
+        one = await session.get(User, 1)
+    async with both.session() as session:
+        two = await session.get(User, 1)
+        order = Order(total=1)
+        order.user = two
+        await session.flush()
+        await session.commit()
+    async with both.session() as session:
+        one.name = "Ann"
+        session.add_all([one, order])
+        assert one in session
+        assert two not in session
+        await session.commit()
+    assert both.column("SELECT name FROM users") == ["Ann"]
 
 
 async def test_changes_that_a_session_did_not_write_are_written_by_the_next(both: Both) -> None:

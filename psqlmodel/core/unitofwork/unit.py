@@ -162,8 +162,9 @@ class UnitOfWork:
             if each._state is TRANSIENT or id(each) in given or not self._is_stood_for(each)
         ]
         others = [each for each in reached if each._state is not TRANSIENT]
-        for each in others:
-            self._check_addable(each)
+        if others:
+            left_out = self._second_of_a_row(others, given)
+            reached = [each for each in reached if id(each) not in left_out]
         if not others and not self.returned:
             self._add_all_new(reached)
             return
@@ -433,6 +434,26 @@ class UnitOfWork:
             raise ObjectStateError(
                 f"the session already has another object for {mapper.name} {key!r}: change that one instead"
             )
+
+    def _second_of_a_row(self, objects: list[Any], given: set[int]) -> set[int]:
+        """Check objects that have rows; return the ids of those that another one of them stands for.
+
+        These were not `given`, only reached, and have no changes to lose: any other second object is refused.
+        """
+        coming: dict[tuple[Mapper, Any], Any] = {}
+        left_out: set[int] = set()
+        for obj in objects:
+            self._check_addable(obj)
+            mapper = type(obj).__mapper__
+            if obj._state.unit is self or not mapper.primary_key:
+                continue
+            key = mapper.stored_key_of(obj)
+            if coming.setdefault((mapper, key), obj) is obj:
+                continue
+            if id(obj) in given or obj._state.original:
+                raise ObjectStateError(f"two of the objects to be added are {mapper.name} {key!r}: add one of them")
+            left_out.add(id(obj))
+        return left_out
 
     def _is_stood_for(self, obj: Any) -> bool:
         """Tell whether the session has another object for the row of this one, which has no changes to lose."""
