@@ -137,7 +137,8 @@ class IsolatedPool:
                     _ = place.connection.execute(_ROLLBACK)
             finally:
                 self._pool.release(place.connection)
-            self._engine.catalog.invalidate()  # of tables that the test made or changed
+            if place.nesting.reshaped:
+                self._engine.catalog.invalidate()
 
     def acquire(self, timeout: float | None = None) -> _SyncLeased:
         """Return a lease of the connection."""
@@ -203,7 +204,7 @@ class AsyncIsolatedPool:
                 _ = loop.call_soon_threadsafe(self._pool.abandon, place.connection)
         if lost:
             _ = self._cut(lost)
-        if places:
+        if any(place.nesting.reshaped for place in places.values()):
             self._engine.catalog.invalidate()
 
     async def _end(self, place: _Place) -> None:

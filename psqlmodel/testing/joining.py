@@ -16,7 +16,7 @@ from typing import Final
 from psqlmodel.core.alone import reads_only
 from psqlmodel.drivers.failure import make_error
 from psqlmodel.errors import DatabaseError, SessionError
-from psqlmodel.query.lexing import first_word, tokens
+from psqlmodel.query.lexing import first_word, is_script, tokens
 from psqlmodel.steps import NO_COLUMNS, Copy, Rows, Statement, Steps
 from psqlmodel.testing.nesting import Nesting, Part
 
@@ -113,6 +113,7 @@ class Lease:
             self._failed = False
         if not _leaves_nothing(request):
             self._nesting.written(self)
+            self._nesting.reshaped = self._nesting.reshaped or _may_reshape(request)
         return rows
 
     def _recover(self, error: BaseException) -> Steps[None]:
@@ -308,6 +309,18 @@ def _leaves_nothing(request: Statement | Copy) -> bool:
     if isinstance(request, Statement) and request.purpose == "raw":
         request = Statement(request.text, purpose="query")  # written by hand; it may be a mere SELECT all the same
     return request.purpose == "transaction" or reads_only(request)
+
+
+def _may_reshape(request: Statement | Copy) -> bool:
+    """Tell whether a request may have changed tables or types, of which the engine keeps what it knows."""
+    if request.purpose == "raw":
+        return first_word(request.text) not in _OF_ROWS or is_script(request.text)
+    return request.purpose == "schema"
+
+
+_OF_ROWS: Final = frozenset(
+    {"INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "SELECT", "VALUES", "TRUNCATE", "LOCK", "SET"}
+)
 
 
 def _is_stale(error: BaseException) -> bool:

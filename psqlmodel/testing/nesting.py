@@ -40,6 +40,7 @@ class Nesting:
 
     def __init__(self) -> None:
         self.parts: list[Part] = []
+        self.reshaped = False  # whether tables or types may have been changed
         self._made = 0
 
     # --- looking ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from psqlmodel import DataError, Engine, InFailedTransaction, ProgrammingError, SessionError, create_engine
+from psqlmodel import (
+    Column,
+    DataError,
+    Engine,
+    InFailedTransaction,
+    ProgrammingError,
+    PSQLModel,
+    Session,
+    SessionError,
+    create_engine,
+    table,
+)
 from psqlmodel.embedded import Server
 from psqlmodel.steps import Statement
 from psqlmodel.testing.isolation import IsolatedPool, isolate
@@ -158,6 +169,27 @@ def test_it_is_told_when_it_is_used_at_the_wrong_time(isolated: tuple[Engine, Is
     with pytest.raises(SessionError, match="belongs to a test that has ended"):
         left.execute(Statement("SELECT 1"))
     pool.release(left)
+
+
+@table("remembered")
+class Remembered(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+
+
+def test_what_is_known_of_tables_is_kept_unless_they_change(server: Server) -> None:
+    with create_engine(server.create_database("remembering")) as engine:
+        engine.create_all([Remembered])
+        pool = isolate(engine)
+        asked: list[str] = []
+        engine.on_statement(lambda event: asked.append(event.purpose))
+        for statement, times in (("SELECT 1", 1), ("SELECT 1", 0), ("CREATE TABLE other ()", 0), ("SELECT 1", 1)):
+            asked.clear()
+            pool.begin()
+            with Session(engine, auto_commit=True) as session:
+                session.add(Remembered())
+                session.exec(statement)
+            pool.end()
+            assert asked.count("catalog") == times
 
 
 def test_savepoints_that_are_none(isolated: tuple[Engine, IsolatedPool]) -> None:
