@@ -14,7 +14,7 @@ from ..docs.snippets import snippets
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-EXAMPLES = [str(HERE / name) for name in ("models.py", "accepted.py", "rejected.py", "verbs.py")]
+EXAMPLES = [str(HERE / name) for name in ("models.py", "accepted.py", "rejected.py", "verbs.py", "own_tests.py")]
 
 
 @pytest.fixture
