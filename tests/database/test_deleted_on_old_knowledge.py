@@ -199,3 +199,61 @@ async def test_with_a_loss_among_them(both: Both) -> None:
         assert caught.value.objects == (cat,)
         await session.rollback()
         assert await session.get(Kennel, 1) is kennel
+
+
+@pytest.mark.parametrize("changed", [False, True])
+async def test_what_came_back_within_a_savepoint_goes_with_it(both: Both, changed: bool) -> None:
+    async with both.session() as session:
+        kennels = await session.exec(Select(Kennel).OrderBy(Kennel.id).Include(Kennel.dogs)).all()
+        bo = await session.get(Dog, 2)
+        session.delete(kennels[0])
+        await session.flush()
+        with pytest.raises(ZeroDivisionError):
+            async with session.begin_nested():
+                async with session.begin_nested():
+                    await session.exec("INSERT INTO kennel_dogs (id, name, kennel_id) VALUES (2, 'Bo', 2)")
+                    assert await session.exec(Select(Dog)).all() == [bo]
+                    if changed:
+                        bo.name = "Max"
+                assert (bo._state.status, bo.kennel_id) == ("persistent", 2)
+                await session.refresh(kennels[1])
+                await session.load(kennels[1], Kennel.dogs)
+                raise ZeroDivisionError
+        assert bo._state.status == "deleted"
+        assert bo not in kennels[1].dogs
+        await session.commit()
+        assert bo._state.status == "transient"
+        assert await session.get(Dog, 2) is None
+
+
+async def test_a_row_that_lives_is_found_again_after_the_savepoint(both: Both) -> None:
+    async with both.session() as session:
+        rex = await session.get(Dog, 1)
+        both.sql("UPDATE kennel_dogs SET kennel_id = 2 WHERE id = 1")
+        session.delete(await session.get(Kennel, 1))
+        await session.flush()
+        with pytest.raises(ZeroDivisionError):
+            async with session.begin_nested():
+                assert await session.get(Dog, 1) is rex
+                raise ZeroDivisionError
+        assert await session.get(Dog, 1) is rex
+        rex.name = "Max"
+        await session.commit()
+    assert both.column("SELECT name FROM kennel_dogs") == ["Max"]
+
+
+async def test_one_that_the_savepoint_itself_presumed_to_be_deleted_is_there_after_it(both: Both) -> None:
+    async with both.session() as session:
+        rex = await session.get(Dog, 1)
+        both.sql("UPDATE kennel_dogs SET kennel_id = 2 WHERE id = 1")
+        with pytest.raises(ZeroDivisionError):
+            async with session.begin_nested():
+                async with session.begin_nested():
+                    session.delete(await session.get(Kennel, 1))
+                    await session.flush()
+                    assert rex._state.status == "deleted"
+                assert await session.exec(Select(Dog).Where(Dog.id == 1)).one() is rex
+                raise ZeroDivisionError
+        assert rex._state.status == "persistent"
+        await session.commit()
+        assert rex._state.status == "persistent"

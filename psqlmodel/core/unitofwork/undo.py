@@ -54,6 +54,7 @@ class UndoLog:
         self._notes: list[tuple[Fold, Sequence[Any], list[dict[str, Any]]]] = []  # of the newest frame
         self.gone: list[AsTheyWere] = []  # of the newest frame
         self._pairs: list[dict[Link, bool]] = [{}]  # whether the link row was there before the frame
+        self._revived: list[dict[int, Any]] = [{}]  # what was presumed to be deleted when the frame began
 
     def inserted(self, objects: list[Any]) -> None:
         """Remember the values of objects whose rows are about to be made."""
@@ -115,10 +116,16 @@ class UndoLog:
         """Return the objects whose rows the transaction deleted, those that are not in `gone`."""
         return [entry.obj for frame in self._frames for entry in frame.values() if entry.deleted]  # no note is of one
 
+    def revived(self, obj: Any) -> None:
+        """Remember an object that is found alive, if it was presumed to be deleted before the newest frame began."""
+        entry = self._frame().get(id(obj))
+        if entry is None or not entry.deleted:
+            self._revived[-1][id(obj)] = obj
+
     def forget(self, obj: Any) -> None:
         """Forget an object that leaves the session: a rollback does not concern it."""
         _ = self._frame()
-        for frame in self._frames:
+        for frame in (*self._frames, *self._revived):
             _ = frame.pop(id(obj), None)
 
     def clear(self) -> None:
@@ -127,12 +134,14 @@ class UndoLog:
         self._notes = []
         self.gone = []
         self._pairs = [{}]
+        self._revived = [{}]
 
     def push(self) -> None:
         """Begin a frame: a savepoint was set."""
         _ = self._frame()
         self._frames.append({})
         self._pairs.append({})
+        self._revived.append({})
 
     def merge(self) -> None:
         """End the newest frame without a way back: what it remembers belongs to the frame around it now."""
@@ -140,6 +149,9 @@ class UndoLog:
         self._pairs[-1] = {**pairs, **self._pairs[-1]}
         newest, around = self._frame(), self._frames[-2]
         _ = self._frames.pop()
+        revived = self._revived.pop()
+        before = {key: obj for key, obj in revived.items() if key not in around or not around[key].deleted}
+        self._revived[-1].update(before)
         for key, entry in newest.items():
             known = around.get(key)
             if known is None:
@@ -165,6 +177,8 @@ class UndoLog:
                 _relink(unit, entry)
         for pair, there in pairs.items():
             _pair_up(pair, there)
+        for obj in self._revived.pop().values():
+            unit.presume_deleted(obj)
 
     def restore(self, unit: UnitOfWork) -> None:
         """Bring the objects of all frames back to what they were before, newest frame first."""

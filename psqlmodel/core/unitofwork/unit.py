@@ -327,7 +327,14 @@ class UnitOfWork:
     def revive(self, obj: Any) -> None:
         """Make an object that was presumed to be deleted persistent again: its row came."""
         if id(obj) not in self.deleted:  # else the program wants it to go anyway
+            self.undo.revived(obj)
             self.settle(obj, obj._state.original)
+
+    def presume_deleted(self, obj: Any) -> None:
+        """Take an object off the books; it stays in the identity map, where a row that lives yet finds it."""
+        _ = self.tracked.pop(id(obj), None)
+        set_state(obj, Presumed(self, type(obj).__mapper__, DELETED, obj._state.batch))
+        leave_lists(type(obj).__mapper__, [obj])
 
     def settle_new(self, mapper: Mapper, objects: list[Any]) -> None:
         """Make new objects of one class clean after their rows were written."""
