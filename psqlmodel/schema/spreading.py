@@ -26,7 +26,7 @@ def ready_to_distribute(first: TableInfo) -> str:
         "where the tables are to stay plain (development, tests), "
     )
     return _do(
-        "    IF pg_catalog.to_regproc('create_distributed_table') IS NULL THEN\n"
+        "    IF NOT EXISTS (SELECT FROM pg_catalog.pg_proc WHERE proname = 'create_distributed_table') THEN\n"
         "        RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = "
         f"{_constant(message)} || pg_catalog.format('ALTER DATABASE %I SET psqlmodel.distribution = ''plain''', "
         "pg_catalog.current_database());\n"

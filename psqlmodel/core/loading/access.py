@@ -224,7 +224,7 @@ def select(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded
         raise QueryError(f"expected a query or SQL text, not {_what(query)}")
     if params is not None:
         raise QueryError("params belong to SQL text; a query of the builder has its values inside")
-    if registry.distributed:
+    if registry.distributed and (not isinstance(query, SelectQuery) or query.locks):
         from psqlmodel.core.loading.shards import check_query  # most programs need none of it
 
         check_query(query)

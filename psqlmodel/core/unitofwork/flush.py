@@ -20,7 +20,6 @@ from psqlmodel.core.unitofwork.parts import parts_of
 from psqlmodel.core.unitofwork.takeover import Takeovers, find_takeovers, placeholder
 from psqlmodel.errors import PSQLModelError
 from psqlmodel.gcpause import relax_for
-from psqlmodel.model.mapper import registry
 from psqlmodel.model.state import Raw, raw_name, set_state
 from psqlmodel.steps import Steps
 
@@ -67,8 +66,9 @@ def flush(workspace: Workspace) -> Steps[None]:
 
 
 def _write(workspace: Workspace, changes: Changes) -> Steps[None]:
-    if registry.distributed:
-        routing.refuse_moved(changes)
+    for mapper, by_columns in changes.changed.items():
+        if mapper.distribution is not None:
+            routing.refuse_moved(mapper, by_columns)
     order = parents_first(changes.mappers)
     takeovers = find_takeovers(changes)
     parts = parts_of(workspace, changes, order, takeovers)

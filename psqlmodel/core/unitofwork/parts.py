@@ -14,7 +14,7 @@ from psqlmodel.core.unitofwork import insertion, updating
 from psqlmodel.core.unitofwork.collect import Changes, outgoing, row_keys, take_all_keys
 from psqlmodel.core.unitofwork.takeover import Takeovers
 from psqlmodel.model.fields import Column
-from psqlmodel.model.mapper import Mapper, registry
+from psqlmodel.model.mapper import Mapper
 from psqlmodel.model.versions import is_system
 
 if TYPE_CHECKING:
@@ -188,8 +188,10 @@ def parts_of(workspace: Workspace, changes: Changes, order: Sequence[Any], takeo
     """Return the parts of the one statement that a flush can be; None where it takes several, or one alone does it."""
     if changes.linked or changes.unlinked or takeovers.vacated or takeovers.waves:
         return None
-    if registry.distributed and any(mapper.distribution is not None for mapper in changes.mappers):
-        return None  # a cluster does the parts of a statement one after the other, and not all of ours
+    for group in order:
+        for mapper in group:
+            if mapper.distribution is not None:
+                return None  # a cluster does the parts of a statement one after the other, and not all of ours
     if changes.deleted:
         return _deletion(workspace, changes)
     sizes = [len(objects) for objects in changes.new.values()]

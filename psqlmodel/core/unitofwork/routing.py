@@ -19,7 +19,6 @@ from psqlmodel.steps import Statement, Steps
 from psqlmodel.types import PgType
 
 if TYPE_CHECKING:
-    from psqlmodel.core.unitofwork.collect import Changes
     from psqlmodel.core.workspace import Workspace
     from psqlmodel.model.fields import Column
 
@@ -78,24 +77,18 @@ def missing(
     return [n for n in range(1, len(arrays[0]) + 1) if n not in found]
 
 
-def refuse_moved(changes: Changes) -> None:
-    """Refuse changes of the distribution column: a row does not move to another shard.
+def refuse_moved(mapper: Mapper, changed: dict[tuple[str, ...], list[Any]]) -> None:
+    """Refuse a change of the distribution column: a row does not move to another shard.
 
-    Raises `ObjectStateError`.
+    `changed` are changed objects by the columns that changed. Raises `ObjectStateError`.
     """
-    for mapper, by_columns in changes.changed.items():
-        column = by(mapper)
-        for columns, objects in by_columns.items():
-            if column is not None and column.key in columns:
-                raise moved(mapper, column, objects[0])
-
-
-def moved(mapper: Mapper, column: Column[Any], obj: Any) -> ObjectStateError:
-    """Return the error for an object whose distribution column was changed."""
-    return ObjectStateError(
-        f"{mapper.name} {mapper.stored_key_of(obj)!r}: {column.key} can't change, for it says on which shard the row "
-        f"is: set it back, or delete this {mapper.name} and add another with the new {column.key}"
-    )
+    column = by(mapper)
+    for columns, objects in changed.items():
+        if column is not None and column.key in columns:
+            raise ObjectStateError(
+                f"{mapper.name} {mapper.stored_key_of(objects[0])!r}: {column.key} can't change, for it says on which "
+                f"shard the row is: set it back, or delete this {mapper.name} and add another with the new {column.key}"
+            )
 
 
 def check_written(mapper: Mapper, columns: Sequence[Any], verb: str) -> None:
