@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import anyio
@@ -85,23 +86,19 @@ class Database:
 
         In a lifespan of your own: `async with database.lifespan(app): …`.
         """
-        engine = await anyio.to_thread.run_sync(self._open)
+        engine: Engine = await anyio.to_thread.run_sync(partial(create_engine, self._dsn, **self._options))
         async_engine = create_async_engine(self._dsn, **self._options)
-        self._engines = engine, async_engine
-        self._turns = anyio.Semaphore(engine.pool.status().max_size)
         try:
+            if self._models:
+                await anyio.to_thread.run_sync(engine.create_all, self._models)
+            self._engines = engine, async_engine
+            self._turns = anyio.Semaphore(engine.pool.status().max_size)
             yield
         finally:
             self._engines = None
             with anyio.CancelScope(shield=True):
                 await async_engine.dispose()
                 await anyio.to_thread.run_sync(engine.dispose)
-
-    def _open(self) -> Engine:
-        engine: Engine = create_engine(self._dsn, **self._options)
-        if self._models:
-            engine.create_all(self._models)
-        return engine
 
     @property
     def engine(self) -> Engine:

@@ -21,7 +21,8 @@ _LENGTH = re.compile(r"(?:char_length|character_length|length)\s*\(\s*(?P<column
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)")
 _ITEM = re.compile(r"'((?:[^']|'')*)'")
 _TEXT = re.compile(r"'(?:[^']|'')*'")
-_LOOSE = re.compile(r"\b(?:OR|NOT|CASE|SELECT)\b", re.IGNORECASE)
+# What may turn the meaning of a term round, or hide where one ends.
+_LOOSE = re.compile(r"\b(?:OR|NOT|CASE|SELECT)\b|--|/\*|[$\\]", re.IGNORECASE)
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "<>": "<>", "!=": "!="}
 _NAMES = {">": "gt", ">=": "ge", "<": "lt", "<=": "le"}
 _LENGTHS = {">": ("min_length", 1), ">=": ("min_length", 0), "<": ("max_length", -1), "<=": ("max_length", 0)}
