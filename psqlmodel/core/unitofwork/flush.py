@@ -117,10 +117,10 @@ def _delete(workspace: Workspace, changes: Changes) -> Steps[None]:
 
 def _remember(workspace: Workspace, changes: Changes, tracked: list[Any]) -> None:
     undo = workspace.unit.undo
-    if tracked:
-        undo.all_updated(tracked)
     for objects in changes.deleted.values():
         undo.deleted(objects)
+    if tracked:  # after those that are deleted: what the flush itself changes (versions) must find the note open
+        undo.all_updated(tracked)
     for objects in changes.new.values():
         undo.inserted(objects)
     if changes.linked or changes.unlinked:
