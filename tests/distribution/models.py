@@ -43,7 +43,7 @@ class Order(PSQLModel):
 class Line(PSQLModel):
     tenant_id: bigint = Column(primary_key=True)
     id: bigint = Column(primary_key=True, identity=True)
-    order_id: bigint
+    order_id: bigint = Column()
     text: Column[str]
     version: Column[int] = Column(version=True)
     order: Relation[Order] = Relation()

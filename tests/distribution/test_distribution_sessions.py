@@ -165,9 +165,9 @@ async def test_the_tenant_of_a_row_does_not_change(both: Both, statements: State
     async with both.session() as session:
         line = await session.exec(Select(Line).Where(Line.tenant_id == 1).OrderBy(Line.id)).first()
         other = await session.exec(Select(Order).Where(Order.tenant_id == 2)).first()
-        for change in (lambda: setattr(line, "tenant_id", 2), lambda: setattr(line, "order", other)):
+        for attribute, value in (("tenant_id", 2), ("order", other)):
             statements.clear()
-            change()
+            setattr(line, attribute, value)
             await session.add(Note(text="nor is anything else written"))
             with pytest.raises(ObjectStateError, match=r"Line \(1, \d+\): tenant_id can't change"):
                 await session.commit()

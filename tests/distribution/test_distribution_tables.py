@@ -36,7 +36,7 @@ class Quoted(PSQLModel):
     key: bigint = Column(primary_key=True, name='The "key" it\'s')
 
 
-def spread(engine: Engine) -> list[tuple[str, ...]]:
+def spread(engine: Engine) -> list[tuple[str | None, ...]]:
     return [tuple(row) for row in engine.execute(SPREAD)]
 
 
