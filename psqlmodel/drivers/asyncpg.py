@@ -39,6 +39,7 @@ from psqlmodel.types.temporal import READERS
 
 COPY_CHUNK = 1 << 16  # bytes
 PREPARED_STATEMENTS = 256  # of each connection; each costs the server some 10 to 50 kB
+_FEW = 3  # results that are no accident
 
 # Commands that give no rows go as a simple query: one trip instead of two.
 _ROWLESS = frozenset(
@@ -83,14 +84,14 @@ _ROWLESS = frozenset(
 class _Prepared:
     """A prepared statement with the shape of its rows and the OIDs of its parameters."""
 
-    __slots__ = ("bind_execute", "large", "parameters", "shape", "state", "statement")
+    __slots__ = ("bind_execute", "parameters", "shape", "small", "state", "statement")
 
     def __init__(self, raw: Any, statement: Any) -> None:
         self.statement = statement  # asyncpg closes it on the server when this lets it go
         # What `statement.fetch` and `get_statusmsg` come to after ten calls more: 5 to 10 % of a statement's time here.
         self.bind_execute = raw._protocol.bind_execute
         self.state = statement._state
-        self.large = True  # its last result was; of the next one nobody knows more
+        self.small = 0  # how many of its last results were; after a few of them the next one is taken to be, too
         self.parameters: tuple[int, ...] = tuple([kind.oid for kind in statement.get_parameters()])
         attributes = statement.get_attributes()
         names = tuple([attribute.name for attribute in attributes])
@@ -99,11 +100,11 @@ class _Prepared:
 
     async def execute(self, args: Sequence[Any]) -> Rows:
         """Execute it and return its rows. Whoever calls has seen that the connection is open."""
-        if self.large:
+        if self.small < _FEW:
             data, status = await self._relaxed(args)
         else:
             data, status, _ = await self.bind_execute(self.state, args, "", 0, True, None)
-        self.large = len(data) >= WORTH_A_PAUSE
+        self.small = 0 if len(data) >= WORTH_A_PAUSE else self.small + 1
         return Rows(data, self.shape, len(data) if self.shape.names else _count(status.decode()))
 
     async def _relaxed(self, args: Sequence[Any]) -> tuple[list[Any], bytes]:
