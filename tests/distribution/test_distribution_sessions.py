@@ -426,6 +426,22 @@ async def test_rows_are_locked_on_one_shard(both: Both) -> None:
             await session.claim(Order, 5)
 
 
+async def test_rows_of_a_stream_are_locked_on_one_shard(both: Both) -> None:
+    await shop(both)
+    async with both.session() as session:
+        with pytest.raises(QueryError, match="are locked on one shard only"):
+            await read(both, session.stream(Select(Order).ForUpdate()))
+        assert len(await read(both, session.stream(Select(Order).Where(Order.tenant_id == 2).ForUpdate()))) == 2
+        assert len(await read(both, session.stream(Select(Order).Include(Order.lines)))) == 4
+
+
+async def read(both: Both, stream: Any) -> list[Any]:
+    """Return all that a stream of either kind gives."""
+    if both.is_sync:
+        return list(await stream)  # of a session whose methods are awaited
+    return [each async for each in stream]
+
+
 async def test_queries_do_not_move_rows(both: Both) -> None:
     await shop(both)
     values = Insert(Order).Values(tenant_id=1, number=1).OnConflict(Order.tenant_id, Order.number)

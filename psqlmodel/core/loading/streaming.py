@@ -18,6 +18,7 @@ from psqlmodel.core.loading.access import load_included
 from psqlmodel.core.loading.reading import autoflush, load_rows, prepared
 from psqlmodel.core.transaction import Transaction, execute
 from psqlmodel.errors import QueryError, SessionError
+from psqlmodel.model.mapper import registry
 from psqlmodel.query.compiler import Compiled
 from psqlmodel.query.quoting import quote
 from psqlmodel.query.rowset import Rowset
@@ -90,6 +91,10 @@ class Cursor:
 
     def _open(self) -> Steps[Compiled]:
         workspace, query = self._workspace, self._query
+        if registry.distributed:
+            from psqlmodel.core.loading.shards import check_query  # most programs need none of it
+
+            check_query(query)
         compiled = yield from prepared(workspace, query)
         yield from autoflush(workspace, compiled.tables)
         yield from _close_dropped(workspace)
