@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from psqlmodel.errors import DatabaseError
+from psqlmodel.errors import ConnectionLost, DatabaseError
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.query.quoting import qualified, quote, quote_literal
 from psqlmodel.schema.description import (
@@ -72,7 +72,7 @@ def _in_transaction(statements: Sequence[str]) -> Steps[None]:
     if not statements:
         return
     try:
-        yield _statement(_BEGIN)
+        yield from _begin()
         yield _statement(_LOCK)
         for text in statements:
             yield _statement(text)
@@ -85,6 +85,17 @@ def _in_transaction(statements: Sequence[str]) -> Steps[None]:
     except BaseException:  # cancelled or interrupted: nobody knows where the connection stands
         yield Release(discard=True)
         raise
+
+
+def _begin() -> Steps[None]:
+    """Send BEGIN; again, where the connection was dead already: nothing is lost by that."""
+    begin = _statement(_BEGIN)
+    begin.once = True  # a connection that was looked at
+    try:
+        yield begin
+    except ConnectionLost:
+        yield Release(discard=True)
+        yield begin
 
 
 def _roll_back() -> Steps[None]:

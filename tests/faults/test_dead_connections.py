@@ -11,14 +11,28 @@ from typing import Any
 
 import pytest
 
-from psqlmodel import CommitOutcomeUnknown, ConnectionLost, Func, Select, TransactionRollbackError
+from psqlmodel import (
+    Column,
+    CommitOutcomeUnknown,
+    ConnectionLost,
+    Func,
+    PSQLModel,
+    Select,
+    TransactionRollbackError,
+    table,
+)
 from tests.database.both import Both
 
 from .engines import all_is_well, both_kinds, fill, opened
-from .place import Author, Book, Place
+from .place import Author, Book, Genre, Place
 
 POOL = 3
 Work = Callable[[Both, Place], Awaitable[None]]
+
+
+@table("fault_leftovers")
+class Leftover(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +127,20 @@ async def sql_after_reading(both: Both, place: Place) -> None:
         await session.commit()
 
 
+async def make_tables(both: Both, place: Place) -> None:
+    await both.on_engine("create_all", [Author, Book, Genre])
+
+
+async def drop_tables(both: Both, place: Place) -> None:
+    place.observer.query("CREATE TABLE IF NOT EXISTS fault_leftovers (id int PRIMARY KEY)")
+    place.observer.terminate_others()
+    await both.on_engine("drop_all", [Leftover])
+    assert place.observer.query("SELECT to_regclass('fault_leftovers')")[0][0] is None
+
+
 WORKS = {
+    make_tables: "Ann,Bob,Cy",
+    drop_tables: "Ann,Bob,Cy",
     read: "Ann,Bob,Cy",
     write_one: "Ann,Bob,Cy,Dan",
     write_several: "Ann,Bob,Cy,Dan,Eve",
