@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _NARROW: Final = 80
 _WIDE: Final = 160
 _HEAD: Final = ("#", "at ms", "time", "rows", "trips", "statement", "from")
+_LEAST: Final = 10  # characters of a column
 _FOOT: Final = 50  # more statements than this are not listed one by one
 _COLOURS: Final = {"flush": "green", "bulk": "green", "load": "cyan", "raw": "magenta", "transaction": "dim"}
 
@@ -48,7 +49,7 @@ def renderable(trace: Trace) -> Any:
         table.add_column(name, justify=justify, no_wrap=True, width=width, overflow="ellipsis")
     for each in _listed(trace):
         style = "red" if each.error else _COLOURS.get(each.purpose, "")
-        table.add_row(*[Text(cell) for cell in _cells(each)], style=style)
+        table.add_row(*[Text(cell) for cell in _fitted(_cells(each), widths)], style=style)
     left = len(trace) - _FOOT
     more = [Text(f"… and {left} more: trace.statements has them all", style="dim")] if left > 0 else []
     return Group(table, *more, *[Text(said, style="yellow") for said in _said(trace.findings)])
@@ -57,8 +58,8 @@ def renderable(trace: Trace) -> Any:
 def plain(trace: Trace) -> str:
     """Return the table as text without rich."""
     widths = _widths(trace, frame=2 * (len(_HEAD) - 1))
-    lines = [summary(trace)]
-    for row in [_HEAD, *[_cells(each) for each in _listed(trace)]]:
+    lines = textwrap.wrap(summary(trace), _width())
+    for row in [_HEAD, *[_fitted(_cells(each), widths) for each in _listed(trace)]]:
         cells = [f"{row[n]:>{widths[n]}}" for n in range(5)]
         lines.append("  ".join([*cells, f"{one_line(row[5], widths[5]):<{widths[5]}}", row[6]]).rstrip())
     if len(trace) > _FOOT:
@@ -84,11 +85,12 @@ def _listed(trace: Trace) -> list[Traced]:
 
 
 def _widths(trace: Trace, frame: int) -> list[int]:
-    """Return the widths of the columns: the statement takes what the others and the frame leave."""
+    """Return the widths of the columns: statement and place share what the figures and the frame leave."""
     rows = [_HEAD, *[_cells(each) for each in _listed(trace)]]
     widths = [max(len(row[n]) for row in rows) for n in range(len(_HEAD))]
-    others = sum(widths) - widths[5]
-    widths[5] = max(20, min(widths[5], _width() - others - frame))
+    room = _width() - sum(widths[:5]) - frame
+    widths[6] = min(widths[6], max(room // 3, _LEAST))
+    widths[5] = min(widths[5], max(room - widths[6], _LEAST))
     return widths
 
 
@@ -103,6 +105,12 @@ def _cells(each: Traced) -> tuple[str, ...]:
         text if not each.begins else f"BEGIN; {text}",
         "" if each.site is None else str(each.site),
     )
+
+
+def _fitted(cells: tuple[str, ...], widths: list[int]) -> tuple[str, ...]:
+    """Return the cells with statement and place cut to their columns: of a place the end counts."""
+    place = cells[6] if len(cells[6]) <= widths[6] else f"…{cells[6][1 - widths[6] :]}"
+    return (*cells[:5], one_line(cells[5], widths[5]), place)
 
 
 def _said(findings: list[Finding]) -> list[str]:

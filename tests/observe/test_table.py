@@ -11,6 +11,11 @@ from psqlmodel import DatabaseError, Session, Trace, create_engine
 from psqlmodel.observe import table
 
 
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+
+
 @pytest.fixture(scope="module")
 def trace(observed_dsn: str) -> Trace:
     with create_engine(observed_dsn) as engine, Session(engine) as session:
@@ -34,6 +39,15 @@ def test_with_rich(trace: Trace) -> None:
     assert "hunter2" not in shown
     assert max(map(len, lines)) <= 160
     assert "\x1b[" in table.drawn(trace, colours=True)
+
+
+@pytest.mark.parametrize("rich", [True, False])
+def test_a_narrow_terminal(trace: Trace, monkeypatch: pytest.MonkeyPatch, rich: bool) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = (table.drawn(trace, colours=False) if rich else table.plain(trace)).splitlines()
+    line = next(each for each in lines if "SELECT" in each)
+    assert max(len(each) for each in lines) <= 80
+    assert f".py:{trace.statements[0].site.line}" in line  # type: ignore[union-attr]
 
 
 def test_rich_prints_it_itself(trace: Trace) -> None:
