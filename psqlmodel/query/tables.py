@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from psqlmodel.errors import QueryError
-from psqlmodel.query.expression import ColumnExpression, Expression, Source, cast_name, compose, literal
+from psqlmodel.query.expression import ColumnExpression, Expression, Source, cast_name, literal, typed
 from psqlmodel.query.nodes import NO_SOURCES, Node, Shape
 from psqlmodel.query.quoting import quote, quote_literal
 from psqlmodel.query.sources import ComputedTable, Table
 from psqlmodel.query.values import type_of_value
 from psqlmodel.types import PgType
+from psqlmodel.types.jsons import jsonb
 
 E = TypeVar("E")
 METHODS: Final = ("BERNOULLI", "SYSTEM")
@@ -172,8 +173,8 @@ class Nested:
 class JsonTable(ComputedTable):
     """JSON as rows and columns (PostgreSQL 17): `JSON_TABLE`.
 
-    Params: `name` of the table; `document`, an expression or value of type jsonb; `path` to the rows; the columns: a
-    type (at `$.name`), a pair of type and path, `Ordinality()` or `Nested(path, …)`.
+    Params: `name` of the table; `document`, an expression of type jsonb, or what becomes JSON; `path` to the rows; the
+    columns: a type (at `$.name`), a pair of type and path, `Ordinality()` or `Nested(path, …)`.
 
         lines = JsonTable("lines", Cart.data, "$.lines[*]", sku=types.text, price=(types.numeric, "$.cost.net"))
         Select(Cart.id, lines.sku, lines.price).CrossJoin(lines)
@@ -184,7 +185,7 @@ class JsonTable(ComputedTable):
     def __init__(self, name: str, document: Any, path: str, **columns: Any) -> None:
         if not columns:
             raise QueryError(f"JsonTable({name!r}, …) needs columns: sku=types.text")
-        node = document if isinstance(document, Expression) else compose(0, None, literal(document), "::jsonb")
+        node = typed(document, jsonb)
         named: list[tuple[str, str, Any, Any]] = []
         text = _json_columns(columns, named)
         qualifier = quote(name)

@@ -294,7 +294,7 @@ DIFFERENT = {
     ],
     "SQLModel": [
         "Models are no Pydantic classes: loading rows validates nothing. [Pydantic](pydantic.md) takes them as"
-        " they are: `Hero.Create`, `Hero.Update` and `Hero.Read` are the classes that you would write beside `Hero`.",
+        " they are, and `Create[Hero]`, `Update[Hero]`, `Read[Hero]` are what you would write beside `Hero`.",
         "`select`, `where` and `order_by` begin with a capital: `Select(Hero).Where(…)`.",
         "`session.refresh(hero)` after a commit is not needed: keys and defaults are on the object.",
         "`col()` is `Col()`, and only needed in the plain spelling: see [type checkers](typing.md).",

@@ -15,9 +15,11 @@ from psqlmodel import (
     DataError,
     Func,
     Insert,
+    JsonTable,
     ProgrammingError,
     Select,
     Value,
+    Values,
     With,
     types,
 )
@@ -120,3 +122,33 @@ async def schemas_of_functions(session: Any, name: str) -> None:
         _ = await session.exec(Select(schema.Nothing(1)))
     except ProgrammingError as error:
         assert error.sqlstate in ("3F000", "42883", "42601")
+
+
+@quoted
+async def tables_in_from(session: Any, name: str) -> None:
+    rows = Values(name, [name], [(1,), (2,)])
+    assert await session.exec_scalar(Select(rows[name]).Where(rows[name] > 1)) == 2
+    numbers = Func.generate_series(1, 2).AsTable(name, name, ordinality="place")
+    assert await session.exec_scalar(Select(numbers[name]).Where(numbers.place == 2)) == 2
+    records = Func.jsonb_to_recordset(Cast([{name: 5}], types.jsonb)).AsTable(name, **{name: types.integer})
+    assert await session.exec_scalar(Select(records[name])) == 5
+    document = JsonTable(name, [{"k": 7}], "$[*]", **{name: (types.integer, "$.k")})
+    assert await session.exec_scalar(Select(document[name])) == 7
+
+
+@quoted
+async def windows(session: Any, name: str) -> None:
+    session.add(Thing(body="x"))
+    await session.flush()
+    query = Select(Func.row_number().Over(name)).From(Thing).Where(Thing.body == "x").Window(name, order_by=Thing.id)
+    assert await session.exec_scalar(query) == 1
+
+
+@quoted
+async def searches(session: Any, name: str) -> None:
+    start = With("tree", Select(Value(1).As("n")))
+    tree = start.Recursive(lambda tree: Select(tree.n + 1).Where(tree.n < 3))
+    ordered = tree.SearchDepthFirst("n", set=name)
+    assert len(await session.exec(Select(ordered.n).OrderBy(ordered[name]))) == 3
+    marked = tree.Cycle("n", mark=name, path="way")
+    assert await session.exec_scalar(Select(marked[name]).Where(marked.n == 1)) is False

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+import pglast
 import pytest
 from hypothesis import example, given
 
@@ -15,15 +16,23 @@ from psqlmodel import (
     DatabaseError,
     Index,
     InvalidValueError,
+    JsonTable,
     MappingError,
+    Nested,
+    New,
+    Old,
+    Only,
     PSQLModel,
     PSQLModelError,
     QueryError,
     Select,
+    TableSample,
     Text,
     Unique,
+    Update,
     quote,
     table,
+    types,
     varchar,
 )
 from psqlmodel.core.engine.replicas import position_of
@@ -360,3 +369,18 @@ def test_names_of_settings_are_names(place: Place, name: str) -> None:
 
     with pytest.raises(ConfigurationError):
         place.run(begin())
+
+
+@pytest.mark.parametrize("text", ["x'; DROP TABLE canary; --", "$[*]' COLUMNS (a int)) --", "\\'", '$."a"'])
+def test_paths_and_methods_of_samples_are_quoted(text: str) -> None:
+    """A JSON path is a literal, and the method of a sample a name: the text is one statement whatever they say."""
+    for query in (
+        Select(JsonTable("j", [], text, a=types.integer)),
+        Select(JsonTable("j", [], "$", a=(types.integer, text))),
+        Select(JsonTable("j", [], "$", a=Nested(text, b=types.integer))),
+        Select(TableSample(Thing, 10, method=text)),
+        Update(Thing).Set(body=text).Where(Thing.id == 1).Returning(Old(Thing).body, New(Thing).body),
+        Select(Only(Thing)).Where(Thing.body == text),
+    ):
+        [statement] = pglast.parse_sql(str(query))
+        assert type(statement.stmt).__name__ in ("SelectStmt", "UpdateStmt")

@@ -56,6 +56,15 @@ TAKES_TEXT: dict[str, str] = {
     **dict.fromkeys(
         ["Engine", "AsyncEngine", "PreparedTransaction"], "test_names.test_identifiers_of_prepared_transactions"
     ),
+    **dict.fromkeys(["BulkInsert", "BulkUpdate", "BulkDelete"], "values.bulk"),
+    **dict.fromkeys(["UniqueConstraint", "CheckConstraint", "PrimaryKey", "PrimaryKeyConstraint"], "names.constraints"),
+    "ForeignKeyConstraint": "test_names.test_a_foreign_key_to_any_name",
+    **dict.fromkeys(["NotExists", "Scalar"], "values.queries_in_queries"),
+    "Values": "values.tables_of_values",
+    **dict.fromkeys(["JsonTable", "Nested", "Ordinality"], "values.rows_of_json"),
+    **dict.fromkeys(["SQL", "RawSQL"], "values.sql_by_hand"),
+    **dict.fromkeys(["TableSample", "Only", "Old", "New"], "test_names.test_paths_and_methods_of_samples_are_quoted"),
+    "Page": "values.pages",
     "ArrayAgg": "values.aggregates",
     "StringAgg": "values.aggregates",
     "DateTrunc": "values.units",
@@ -100,6 +109,7 @@ METHODS: dict[str, str] = {
     "stream": "values.streams",
     "settings": "values.settings",
     "load": "values.two_at_once",
+    "page": "values.pages",
     "token": "test_names.test_a_token_of_a_position_is_one",
 }
 TEXTLESS_METHODS = {
@@ -181,6 +191,7 @@ _NO_TEXT = {
         "StatementEvent",
         "Written",
     ],
+    *["Transaction", "AsyncTransaction", "Rollup", "Cube", "GroupingSets", "Grouping"],
     *["Box", "Circle", "Line", "LineSegment", "Path", "Point", "Polygon", "Range", "Multirange"],
     *["error_class", "by_oid", "from_annotation", "from_catalog", "loader", "resolve", "later", "quick"],
 }

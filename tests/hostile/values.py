@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from psqlmodel import (
+    SQL,
     AnyOf,
     ArrayAgg,
     Case,
@@ -29,13 +30,17 @@ from psqlmodel import (
     Insert,
     JsonbBuildObject,
     JsonbObjectAgg,
+    JsonTable,
     Lag,
     Least,
     Length,
     Lower,
     Merge,
+    Nested,
     Now,
     NullIf,
+    Ordinality,
+    QueryError,
     Replace,
     Row,
     Select,
@@ -46,6 +51,7 @@ from psqlmodel import (
     Update,
     Upper,
     Value,
+    Values,
     With,
     types,
 )
@@ -438,3 +444,51 @@ async def locks(session: Any, text: str) -> None:
 async def settings(session: Any, text: str) -> None:
     session.settings = {"hostile.text": text, "application_name": "x"}
     assert await session.exec_scalar("SELECT current_setting('hostile.text')") == text
+
+
+# --- tables of values, SQL by hand, pages --------------------------------------------------------------------------
+
+
+@case
+async def tables_of_values(session: Any, text: str) -> None:
+    rows = Values("v", ["n", "body"], [(1, text), (2, None)])
+    assert await session.exec_scalar(Select(rows.body).Where(rows.n == 1, rows.body == text)) == text
+    given = Func.unnest(Cast([text, "x"], types.text.array())).AsTable("t", "body", ordinality="n")
+    assert await session.exec_scalar(Select(given.body).Where(given.n == 1)) == text
+    await _stored(session, body=text)
+    assert await session.exec_scalar(Select(Text("%s::text IN (SELECT body FROM hostile_things)", text))) is True
+
+
+@case
+async def rows_of_json(session: Any, text: str) -> None:
+    inner = Nested("$.k", inner=(types.text, "$"))
+    rows = JsonTable("j", [{"k": text}], "$[*]", k=types.text, n=Ordinality(), nested=inner)
+    row = await session.exec_one(Select(rows.k, rows.inner))
+    assert tuple(row) == (text, text)
+
+
+@case
+async def sql_by_hand(session: Any, text: str) -> None:
+    thing = await _stored(session, body=text)
+    assert await session.exec_scalar(SQL("SELECT {v}::text", v=text)) == text
+    found = SQL("SELECT * FROM {table} WHERE {column} = {v} AND '{{' <> '}}'", table=Thing, column=Thing.body, v=text)
+    assert thing in list(await session.exec(found.Into(Thing).Where(Thing.body == text)))
+
+
+@case
+async def pages(session: Any, text: str) -> None:
+    session.add_all([Thing(short="pages", body=text), Thing(short="pages", body=text + "x"), Thing(short="pages")])
+    await session.flush()
+    query = Select(Thing).Where(Thing.short == "pages").OrderBy(Thing.body, Thing.short)
+    seen, token = [], None
+    while not seen or token is not None:
+        page = await session.page(query, after=token, size=1)
+        seen += [thing.body for thing in page]
+        token = page.next
+    assert sorted(seen, key=str) == sorted([text, text + "x", None], key=str)
+    try:
+        await session.page(query, after=text)  # no token of ours
+    except QueryError:
+        pass
+    else:
+        raise AssertionError("any text is a token")
