@@ -27,6 +27,7 @@ from psqlmodel import (
     NotNullable,
     Now,
     Nullable,
+    QueryPlan,
     QueryResult,
     Range,
     ResultRow,
@@ -35,6 +36,7 @@ from psqlmodel import (
     Session,
     SessionManager,
     Sum,
+    Trace,
     Update,
     create_async_engine,
     create_engine,
@@ -236,3 +238,20 @@ async def parallel_async(session: AsyncSession, count: Callable[[], Awaitable[in
     assert_type(await session.parallel_exec((session.exec_one(Select(User)), count)), tuple[User | None, int])
     assert_type(await session.parallel_exec([Select(User), "SELECT 1"]), list[Any])
     assert_type(await session.parallel_scan(Select(User.name)), list[tuple[str]])
+
+
+# --- seeing what happens ---------------------------------------------------------------------------------------------
+
+
+def traced(session: Session, engine: Engine) -> None:
+    with session.trace(plans=True) as trace, engine.trace(values=True) as whole:
+        assert_type((trace, whole), tuple[Trace, Trace])
+    assert_type(session.explain(Select(User), analyze=True), QueryPlan)
+    assert_type(Select(User).explain(session), QueryPlan)
+
+
+async def traced_async(session: AsyncSession, engine: AsyncEngine) -> None:
+    async with session.trace() as trace, engine.trace() as whole:
+        assert_type((trace, whole), tuple[Trace, Trace])
+    assert_type(await session.explain("SELECT 1"), QueryPlan)
+    assert_type(await Select(User).explain(session), QueryPlan)
