@@ -46,8 +46,8 @@ def in_rows(made: Sequence[str]) -> str:
 
 
 def in_arrays(made: Sequence[str]) -> str:
-    """Return the same as one row: an array of the ordinals, and one of each key column in the same order."""
-    return ", ".join(f"array_agg({name})" for name in ["ord", *made])
+    """Return the same of integer keys as one row: an array of the ordinals, and one of each key in the same order."""
+    return ", ".join(f"array_agg({name}::int8)" for name in ["ord", *made])
 
 
 def named(columns: Sequence[Any], types: Sequence[PgType[Any]]) -> list[TypedColumn]:
