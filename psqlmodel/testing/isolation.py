@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from psqlmodel.core.engine import Engine
     from psqlmodel.core.engine.async_engine import AsyncEngine
 
-_BEGIN: Final = Statement("BEGIN", prepare=False, purpose="transaction")
+_BEGIN: Final = Statement("BEGIN ISOLATION LEVEL READ COMMITTED", prepare=False, purpose="transaction")
 _ROLLBACK: Final = Statement("ROLLBACK", prepare=False, purpose="transaction")
 _OUTSIDE: Final = (
     "the engine of the tests works while a test runs that asks for it, by the fixture engine, async_engine, session or "
