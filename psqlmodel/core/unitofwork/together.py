@@ -37,9 +37,10 @@ from psqlmodel.types import PgType
 if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
 
-# How the statement fails of itself: by a function of the count, with a SQLSTATE that nothing else in a flush has.
-_FAIL: Final = "ln(0 * count(*))"
-_FAILED: Final = "2201E"  # invalid_argument_for_logarithm
+# How the statement fails of itself: by a function of the count, with a SQLSTATE that nothing else in a flush has. (Who
+# has checks or computed columns with logarithms, divisions or roots has their errors; nobody has no buckets at all.)
+_FAIL: Final = "width_bucket(0, 0, 1, (0 * count(*))::int4)"
+_FAILED: Final = "2201G"  # invalid_argument_for_width_bucket_function
 
 
 def write(workspace: Workspace, parts: Parts, changes: Changes) -> Steps[None]:
