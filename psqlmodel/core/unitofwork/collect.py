@@ -354,7 +354,7 @@ def take_all_keys(objects: Iterable[Any], relations: Iterable[RelationInfo]) -> 
             for ours, key in keys:
                 if key is not None and values.get(ours) != key:
                     if type(obj._state) is not Pending:  # of which nothing is remembered
-                        obj._state.before_change(obj, ours, values.get(ours, UNSET))
+                        _ = obj._state.before_change(obj, ours, values.get(ours, UNSET))
                     values[ours] = key
 
 
