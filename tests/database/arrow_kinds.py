@@ -62,7 +62,9 @@ _DATES = st.dates(date(1, 1, 2), date(9999, 12, 30)).map(str) | st.sampled_from(
 _LOCALS = st.datetimes(datetime(1, 1, 1, 1), datetime(9999, 12, 31, 1)).map(str) | st.sampled_from(
     ["infinity", "-infinity"]
 )
-_MOMENTS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)).map(lambda at: f"{at}+00")
+_MOMENTS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)).map(lambda at: f"{at}+00") | st.sampled_from(
+    ["infinity", "-infinity"]
+)
 _INTERVALS = st.builds(
     "{} mons {} days {}:{:02}:{:02}.{:06}".format,
     st.integers(-100_000, 100_000),
