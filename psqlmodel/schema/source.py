@@ -192,7 +192,7 @@ class _Module:
             if not _is_short_unique(table, unique):
                 yield self._call("Unique", self._named(table, unique.columns), **_unique_options(unique))
         for key in table.foreign_keys:
-            if len(key.columns) > 1 or _short_key(table, key.columns[0]) is not key:
+            if all(_short_key(table, name) is not key for name in key.columns):
                 columns, remote = self._named(table, key.columns), [_text(name) for name in key.remote]
                 schema = f"{key.schema}." if key.schema not in (None, "public") else ""
                 target = [f"[{', '.join(columns)}]", _text(f"{schema}{key.table}"), f"[{', '.join(remote)}]"]
@@ -341,9 +341,10 @@ def _plural(name: str) -> str:
 
 def _stem(key: ForeignKeyInfo) -> str:
     """Return what a key column is named after: `buyer_id` → `buyer`; nothing for keys of several columns."""
-    if len(key.columns) > 1:
+    first, *more = key.columns
+    if more:
         return ""
-    name = _identifier(key.columns[0])
+    name = _identifier(first)
     return name.removesuffix("_id") if name.endswith("_id") and name != "_id" else ""
 
 
