@@ -16,7 +16,7 @@ from psqlmodel.errors import PSQLModelError
 from psqlmodel.model.mapper import registry
 from psqlmodel.observe.plan import QueryPlan, duration
 from psqlmodel.observe.texts import Reading, counted, one_line, reading_of, redacted, writes
-from psqlmodel.record import Record
+from psqlmodel.record import Record, replace
 
 if TYPE_CHECKING:
     from psqlmodel.model.relations import RelationInfo
@@ -51,8 +51,24 @@ class Finding(Record):
 
 def find(trace: Trace) -> list[Finding]:
     """Return the findings of a trace, the most costly first."""
-    found = chain(_in_loops(trace), _repeated(trace), _unread(trace), _idle(trace), _plans(trace))
-    return sorted(found, key=lambda each: -each.seconds)
+    alike: dict[Any, list[Finding]] = {}
+    for each in chain(_in_loops(trace), _repeated(trace), _unread(trace), _idle(trace), _plans(trace)):
+        text = trace.statements[each.statements[0] - 1].raw if each.statements else each.title
+        alike.setdefault((each.kind, each.site, text), []).append(each)
+    return sorted(map(_merged, alike.values()), key=lambda each: -each.seconds)
+
+
+def _merged(alike: list[Finding]) -> Finding:
+    """Return one finding for those that several sessions, or parts of one, have in common: the most costly tells."""
+    first = max(alike, key=lambda each: each.seconds)
+    if len(alike) == 1:
+        return first
+    return replace(
+        first,
+        title=f"{first.title}; the like {counted(len(alike) - 1, 'time')} more",
+        statements=tuple(sorted({number for each in alike for number in each.statements})),
+        seconds=_seconds(alike),
+    )
 
 
 # --- statements of a loop -----------------------------------------------------------------------------------------
@@ -292,7 +308,7 @@ def _numbers(group: Iterable[Traced]) -> tuple[int, ...]:
     return tuple([each.number for each in group])
 
 
-def _seconds(group: Iterable[Traced]) -> float:
+def _seconds(group: Iterable[Traced | Finding]) -> float:
     return sum(each.seconds for each in group)
 
 

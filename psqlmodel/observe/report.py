@@ -138,11 +138,16 @@ def _timeline(trace: Trace) -> str:
         return '<h2>Timeline</h2><div class="card fine">Nothing was sent.</div>\n'
     kinds = dict.fromkeys(_kind(each) for each in trace.statements)
     keys = [f'<span class="key {kind}">{_NAMES[kind]}</span>' for kind in _NAMES if kind in kinds]
-    if trace.gaps:
+    gaps = trace.gaps
+    if gaps:
         keys.append('<span class="key idle">transaction open, nothing asked</span>')
     zoom = '<label>Zoom <input id="zoom" type="range" min="0" max="7" step="0.25" value="0"></label>'
-    sessions = sorted({each.session for each in trace.statements})
-    lanes = "".join(_lane(trace, session, len(sessions) > 1) for session in sessions)
+    marks: dict[int, list[str]] = {each.session: [] for each in trace.statements}
+    for gap in gaps:
+        marks[gap.session].append(_gap(gap, trace.elapsed))
+    for each in trace.statements:
+        marks[each.session].append(_hit(each, trace.elapsed))
+    lanes = "".join(_lane(session, marks[session], len(marks) > 1) for session in sorted(marks))
     return (
         f'<h2>Timeline</h2><section class="card timeline"><div class="bar">{"".join(keys)}{zoom}</div>'
         f'<div class="scroll"><div class="lanes">{"".join(_ticks(trace.elapsed))}{lanes}</div></div></section>\n'
@@ -165,11 +170,9 @@ def _step(elapsed: float) -> float:
     return next((size * step for step in _STEPS if elapsed / (size * step) <= _TICKS), size * 10)
 
 
-def _lane(trace: Trace, session: int, named: bool) -> str:
-    gaps = [_gap(gap, trace.elapsed) for gap in trace.gaps if gap.session == session]
-    hits = [_hit(each, trace.elapsed) for each in trace.statements if each.session == session]
+def _lane(session: int, marks: list[str], named: bool) -> str:
     name = f"<i>session {session}</i>" if named else ""
-    return f'<div class="lane">{name}{"".join(gaps)}{"".join(hits)}</div>'
+    return f'<div class="lane">{name}{"".join(marks)}</div>'
 
 
 def _hit(each: Traced, elapsed: float) -> str:

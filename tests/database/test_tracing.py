@@ -191,6 +191,19 @@ async def test_an_engine_is_traced_with_all_its_sessions(both: Both) -> None:
     assert kinds(trace) == ["unread include"]  # the same of two sessions is no repetition
 
 
+async def test_what_many_sessions_do_alike_is_one_finding(both: Both) -> None:
+    async with traced(both.engine) as trace:
+        for _ in range(4):
+            async with both.session() as session:
+                for key in range(1, 4):
+                    await session.exec(Select(TracedPet).Where(TracedPet.owner_id == key)).all()
+    finding = found(trace, "N+1")
+    assert finding.title.startswith("3 statements for TracedOwner.pets, one at a time, at ")
+    assert finding.title.endswith("; the like 3 times more")
+    assert len(finding.statements) == 12
+    assert finding.seconds == pytest.approx(sum(trace.statements[n - 1].seconds for n in finding.statements))
+
+
 async def test_parallel_tasks_are_traced_with_their_session(both: Both) -> None:
     queries = [Select(TracedOwner), Select(Count(TracedPet.id))]
     async with both.session() as session:
