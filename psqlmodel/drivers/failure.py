@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from psqlmodel.errors import DatabaseError, error_class
+from psqlmodel.errors import DatabaseError, DataError, error_class
+from psqlmodel.steps import Shape
 
 # A DETAIL line names the columns before the values: Key (tenant, lower(email))=(1, …) already exists.
 _KEY = re.compile(r"^Key \((.*?)\)=\(", re.DOTALL)
@@ -18,6 +19,21 @@ _QUOTED = re.compile(r'["“”„«»「].*["“”„«»」]', re.DOTALL)
 _QUOTING_CLASSES = ("22",)
 # These quote a piece of the statement, or of a value with a syntax of its own (tsquery, a name).
 _SYNTAX_ERRORS = ("42601", "42602")
+# Dates and moments, and their arrays: what Python can't hold is an error of the driver where it reads them itself.
+_DATES = frozenset({1082, 1114, 1184, 1182, 1115, 1185})
+
+
+def unreadable(error: Exception, shape: Shape) -> Exception:
+    """Return the error to raise where the rows of an answer can't be read: it names the columns with dates, if any."""
+    names = [name for name, oid in zip(shape.names, shape.oids, strict=True) if abs(oid) in _DATES]
+    if not names:
+        return error
+    return DataError(
+        f"a date or time in {' or '.join(names)} is before the year 1 or after 9999, which Python can't hold: "
+        "select its text, with a cast",
+        sqlstate="22008",
+        columns=tuple(names),
+    )
 
 
 def make_error(

@@ -28,7 +28,7 @@ import psycopg2
 from psycopg2 import extensions
 
 from psqlmodel.drivers import wire
-from psqlmodel.drivers.failure import make_error
+from psqlmodel.drivers.failure import make_error, unreadable
 from psqlmodel.drivers.files import literal_text
 from psqlmodel.drivers.inherited import Inherited
 from psqlmodel.drivers.pooled import refuse
@@ -189,7 +189,10 @@ class Connection:
             if plan.name:  # a prepared statement never changes its columns
                 plan.shape = shape
         count = cursor.rowcount
-        data = cursor.fetchall()
+        try:
+            data = cursor.fetchall()
+        except (ValueError, OverflowError) as error:
+            raise unreadable(error, shape) from None
         if len(data) > 1000:  # the cursor keeps the driver's buffer of the whole result until it is used again
             self._cursor = self._raw.cursor()
         return Rows(data, shape, count)
