@@ -19,13 +19,13 @@ _QUOTED = re.compile(r'["“”„«»「].*["“”„«»」]', re.DOTALL)
 _QUOTING_CLASSES = ("22",)
 # These quote a piece of the statement, or of a value with a syntax of its own (tsquery, a name).
 _SYNTAX_ERRORS = ("42601", "42602")
-# Dates and moments, and their arrays: what Python can't hold is an error of the driver where it reads them itself.
+# Dates and moments, and their arrays. Where a driver leaves them as texts (negative OIDs) it does not read them.
 _DATES = frozenset({1082, 1114, 1184, 1182, 1115, 1185})
 
 
 def unreadable(error: Exception, shape: Shape) -> Exception:
     """Return the error to raise where the rows of an answer can't be read: it names the columns with dates, if any."""
-    names = [name for name, oid in zip(shape.names, shape.oids, strict=True) if abs(oid) in _DATES]
+    names = [name for name, oid in zip(shape.names, shape.oids, strict=True) if oid in _DATES]
     if not names:
         return error
     return DataError(

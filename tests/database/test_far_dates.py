@@ -1,0 +1,52 @@
+"""Dates and moments that the server has and Python can't hold: a clear error that names the column, no more harm."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import pytest
+
+from psqlmodel import Column, DataError, Engine, PSQLModel, Select, table
+
+from .both import Both
+
+FAR = "before the year 1 or after 9999"
+
+
+@table("far_dates")
+class Far(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+    at: Column[datetime | None]
+    moments: Column[list[datetime] | None]
+    day: Column[date | None]
+    days: Column[list[date] | None]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tables(plain_sql: Engine) -> None:
+    plain_sql.create_all([Far])
+
+
+@pytest.mark.parametrize("far", ["20000-01-01", "0044-03-15 BC"])
+@pytest.mark.parametrize("column", ["at", "moments", "day", "days"])
+async def test_what_python_cannot_hold_is_told(both: Both, column: str, far: str) -> None:
+    value = f"{{{far}}}" if column in ("moments", "days") else far
+    both.sql(f"INSERT INTO far_dates (id, {column}) VALUES (1, '{value}'), (2, NULL)")
+    async with both.session() as session:
+        near = await session.get(Far, 2)
+        for query in (f"SELECT {column} FROM far_dates", Select(Far)):
+            with pytest.raises(DataError, match=FAR) as caught:
+                _ = [getattr(row, column) for row in await session.exec(query).all()]
+            assert caught.value.sqlstate == "22008"
+        near.day = date(2024, 2, 29)
+        await session.commit()
+    assert both.value("SELECT count(*) FROM far_dates WHERE day = '2024-02-29'") == 1
+
+
+@pytest.mark.parametrize("column", ["moments", "days"])
+async def test_the_error_names_the_columns_that_it_may_be(both: Both, column: str) -> None:
+    both.sql(f"INSERT INTO far_dates (id, {column}) VALUES (1, '{{20000-01-01}}')")
+    async with both.session() as session:
+        with pytest.raises(DataError, match=f"a date or time in {column} is {FAR}") as caught:
+            await session.exec(f"SELECT id, {column} FROM far_dates").all()
+        assert caught.value.columns == (column,)
