@@ -1,7 +1,7 @@
 """The asynchronous driver: an asyncpg connection that answers statements with records of wire values.
 
 `connect` makes a `Connection`; `await connection.execute(request)` sends one request and gives its `Rows`.
-Types that are not native travel as text through codecs that cost no query (see `_Raw`). Prepared statements
+Types that are not native travel as text through codecs that cost no query (see `TextConnection`). Prepared statements
 are kept in a least-recently-used map of our own, each with the `Shape` of its result.
 
 A cancelled `execute` leaves the connection in doubt: whoever holds it must discard it. Nothing here decides
@@ -14,28 +14,25 @@ import asyncio
 import re
 import socket
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, NoReturn, cast
 from urllib.parse import urlencode
-from uuid import UUID
 
 import asyncpg
 from asyncpg import exceptions
 
-from psqlmodel.drivers import binary, wire
+from psqlmodel.drivers import wire
+from psqlmodel.drivers.arguments import CHARACTERS, adapt
+from psqlmodel.drivers.codecs import AS_TEXT, MOMENTS, TextConnection, declare_codecs
 from psqlmodel.drivers.failure import make_error, unreadable
 from psqlmodel.drivers.files import literal_text
 from psqlmodel.drivers.inherited import Inherited
 from psqlmodel.drivers.pooled import refuse
 from psqlmodel.errors import DatabaseError, DataError, ProgrammingError, PSQLModelError
 from psqlmodel.gcpause import WORTH_A_PAUSE, relax, tighten
-from psqlmodel.query.lexing import first_word, is_script, tokens
+from psqlmodel.query.lexing import first_word, is_script
 from psqlmodel.steps import NO_COLUMNS, Copy, CopyIn, CopyOut, Rows, Shape, Statement
-from psqlmodel.types import parse_array, text_of
 from psqlmodel.types.quoting import check_statement
-from psqlmodel.types.temporal import READERS
 
 COPY_CHUNK = 1 << 16  # bytes
 PREPARED_STATEMENTS = 256  # of each connection; each costs the server some 10 to 50 kB
@@ -96,7 +93,7 @@ class _Prepared:
         attributes = statement.get_attributes()
         names = tuple([attribute.name for attribute in attributes])
         oids = [attribute.type.oid for attribute in attributes]
-        self.shape = Shape(names, tuple([-oid if oid in _MOMENTS else oid for oid in oids]))
+        self.shape = Shape(names, tuple([-oid if oid in MOMENTS else oid for oid in oids]))
 
     async def execute(self, args: Sequence[Any]) -> Rows:
         """Execute it and return its rows. Whoever calls has seen that the connection is open."""
@@ -396,8 +393,8 @@ def _count(status: str) -> int:
 def fits_binary(transport: str, oid: int) -> bool:
     """Tell whether a column of the type `oid` takes binary values of this type of transport."""
     if transport == "text":
-        return oid in _CHARACTERS
-    return oid not in _AS_TEXT and oid in wire.NATIVE and wire.NATIVE[oid][0] == transport
+        return oid in CHARACTERS
+    return oid not in AS_TEXT and oid in wire.NATIVE and wire.NATIVE[oid][0] == transport
 
 
 async def _chunks(request: Copy) -> AsyncIterator[bytes]:
@@ -418,152 +415,7 @@ def _bare(name: str) -> str:
     return name[1:-1].replace('""', '"') if name[:1] == '"' else name
 
 
-# --- arguments of SQL that users write ----------------------------------------------------------------------
-
-
-def adapt(text: str, args: Sequence[Any], oids: Sequence[int]) -> tuple[str, Sequence[Any]]:
-    """Return text and arguments so that they mean what the same literals mean.
-
-    The server calls a parameter of no known type `text`, and asyncpg refuses a number for it: `$1` becomes
-    `$1::int4`. A text for a parameter of another type becomes `$1::text::date`, as a literal would be read.
-    """
-    casts: dict[int, str] = {}
-    values = list(args)
-    for position, (value, oid) in enumerate(zip(args, oids, strict=False)):
-        kind = type(value)
-        if kind is str and oid in _NOT_TEXT:
-            casts[position] = f"::text::{_NOT_TEXT[oid]}"
-        elif oid == _TEXT and kind is not str and value is not None:
-            casts[position], values[position] = _literal(value)
-        elif isinstance(value, datetime):
-            values[position] = _moment(value, oid)
-        elif kind is float and oid == _NUMERIC:
-            values[position] = Decimal(repr(value))
-    return (_with_casts(text, casts) if casts else text), values
-
-
-_TEXT, _FLOAT4, _NUMERIC, _TIMESTAMP, _TIMESTAMPTZ = 25, 700, 1700, 1114, 1184
-_CHARACTERS = frozenset({19, 25, 1042, 1043})
-_NOT_TEXT: dict[int, str] = {oid: name for oid, (name, _) in wire.NATIVE.items() if oid not in _CHARACTERS} | {
-    array: f"{name}[]" for name, array in (wire.NATIVE | wire.TEXTUAL).values() if array
-}
-
-
-def _literal(value: Any) -> tuple[str, Any]:
-    """Return the cast for a value whose parameter has no type, and the value to send."""
-    kind = type(value)
-    if kind is int:
-        return (
-            "::int4" if -(2**31) <= value < 2**31 else "::int8" if -(2**63) <= value < 2**63 else "::numeric"
-        ), value
-    if kind is float:
-        return "::numeric", Decimal(repr(value))
-    if kind is datetime:
-        return ("::timestamp" if value.tzinfo is None else "::timestamptz"), value
-    if kind is time:
-        return ("::time" if value.tzinfo is None else "::timetz"), value
-    name = _LITERALS.get(kind)
-    return ("", wire.to_text(value)) if name is None else (name, value)
-
-
-_LITERALS: dict[type, str] = {
-    bool: "::bool",
-    Decimal: "::numeric",
-    date: "::date",
-    timedelta: "::interval",
-    UUID: "::uuid",
-    bytes: "::bytea",
-}
-
-
-def _moment(value: datetime, oid: int) -> datetime:
-    """Return the datetime as the server at UTC would read the literal of it."""
-    if oid == _TIMESTAMPTZ and value.tzinfo is None:
-        return value.replace(tzinfo=UTC)
-    if oid == _TIMESTAMP and value.tzinfo is not None:
-        return wire.utc_naive(value)
-    return value
-
-
-def _with_casts(text: str, casts: dict[int, str]) -> str:
-    pieces: list[str] = []
-    for kind, piece in tokens(text):
-        pieces.append(piece + casts.get(int(piece[1:]) - 1, "") if kind == "dollar" else piece)
-    return "".join(pieces)
-
-
 # --- connecting ---------------------------------------------------------------------------------------------
-
-
-class _Raw(asyncpg.Connection):
-    """asyncpg's connection, taught to carry every type that is not native as text, without asking the server.
-
-    asyncpg looks up types that it does not know by a query (a slow one), on every connection anew. Here
-    built-in arrays are declared from our table and all others (enums, composites, ranges, their arrays,
-    extension types) travel as text, so that both drivers give the same values.
-    """
-
-    async def _introspect_types(self, typeoids: Any, timeout: Any) -> Any:
-        declare_text(self, [(oid, f"type_{oid}") for oid in typeoids if oid >= wire.FIRST_USER_OID])
-        return _ARRAYS, _NoStatement
-
-
-class _NoStatement:
-    """What `_introspect_types` must name as its statement: none that could have replaced the prepared one."""
-
-    name = "none"
-
-
-def declare_text(raw: Any, types: list[tuple[int, str]]) -> None:
-    """Let these types travel as text on this connection."""
-    settings = raw._protocol.get_settings()
-    for oid, name in types:
-        settings.add_python_codec(oid, name, "pg_catalog", (), "scalar", wire.to_text, str, "text")
-    settings.register_data_types(_ARRAYS)  # a new codec empties asyncpg's cache of them
-
-
-def _array_record(element: int, name: str, array: int) -> dict[str, Any]:
-    """Return the description of an array type as asyncpg's query would have given it."""
-    return {
-        "oid": array,
-        "ns": "pg_catalog",
-        "name": f"_{name}",
-        "kind": b"b",
-        "basetype": None,
-        "elemtype": element,
-        "elemdelim": wire.array_delimiter(element),
-        "range_subtype": None,
-        "attrtypoids": None,
-        "attrnames": None,
-        "depth": 0,
-        "basetype_name": None,
-        "elemtype_name": name,
-        "range_subtype_name": None,
-    }
-
-
-_ARRAYS = [_array_record(oid, name, array) for oid, (name, array) in (wire.NATIVE | wire.TEXTUAL).items() if array]
-_TEXT_TYPES = [(oid, name) for oid, (name, _) in wire.TEXTUAL.items()]
-
-
-def _float4(value: Any) -> str:
-    return repr(float(value))
-
-
-# Native types whose text is better or quicker than asyncpg's binary: OID → (name, encoder, decoder).
-# - Binary float4 would be 1.10000002384…; its text is the shortest that means the same: 1.1.
-# - Of a numeric and of a moment asyncpg takes two to three times as long in binary, of an array of 1,000 numerics seven
-#   times: 100,000 orders are read in half of the processor time. Moments stay texts, which generated loaders read.
-_MOMENTS = frozenset({1114, 1184})
-_AS_TEXT: dict[int, tuple[str, Callable[[Any], str], Callable[[str], Any]]] = {
-    _FLOAT4: ("float4", _float4, float),
-    _NUMERIC: ("numeric", text_of, Decimal),
-    1231: ("_numeric", wire.to_text, lambda text: parse_array(text, Decimal)),
-    _TIMESTAMP: ("timestamp", text_of, str),
-    1115: ("_timestamp", wire.to_text, lambda text: parse_array(text, READERS[_TIMESTAMP])),
-    _TIMESTAMPTZ: ("timestamptz", text_of, str),
-    1185: ("_timestamptz", wire.to_text, lambda text: parse_array(text, READERS[_TIMESTAMPTZ])),
-}
 
 
 async def connect(
@@ -604,7 +456,7 @@ async def _open(dsn: dict[str, str], settings: dict[str, str] | None, connect_ti
             "postgresql://?" + urlencode(_parameters(dsn)),
             timeout=_seconds(dsn.get("connect_timeout"), connect_timeout),
             statement_cache_size=0,  # ours knows shapes
-            connection_class=_Raw,
+            connection_class=TextConnection,
             server_settings=settings,
         )
     except (exceptions.PostgresError, exceptions.InterfaceError, OSError, ValueError) as error:
@@ -612,15 +464,7 @@ async def _open(dsn: dict[str, str], settings: dict[str, str] | None, connect_ti
     except exceptions.InternalClientError as error:  # no host is what target_session_attrs asks for
         raise connect_error(error) from error
     _keep_alive(raw)
-    declare_text(raw, _TEXT_TYPES)
-    for oid, (name, encode, decode) in _AS_TEXT.items():
-        raw._protocol.get_settings().add_python_codec(oid, name, "pg_catalog", (), "scalar", encode, decode, "text")
-    for oid in binary.ELEMENTS:
-        name, array = wire.NATIVE[oid]
-        raw._protocol.get_settings().add_python_codec(
-            array, f"_{name}", "pg_catalog", (), "scalar", *binary.codec(oid), "binary"
-        )
-    raw._protocol.get_settings().register_data_types(_ARRAYS)
+    declare_codecs(raw)
     return raw
 
 
