@@ -369,7 +369,7 @@ async def bulk(session: Any, text: str) -> None:
 async def files(session: Any, text: str) -> None:
     thing = await _stored(session, body=text, tags=[text], document=text)
     columns = [Thing.id, Thing.body, Thing.tags, Thing.document]
-    for format in ("csv", "binary"):
+    for format in ("csv", "binary", "arrow"):
         file = io.BytesIO()
         query = Select(*columns).Where((Thing.body == text) & (Thing.id == thing.id))
         assert await session.copy_to(query, file, format=format) == 1

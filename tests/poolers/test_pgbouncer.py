@@ -76,11 +76,12 @@ async def serve(both: Both, number: int) -> None:
         assert (changed.inserted, changed.updated) == (0, 20)
         again = [{"id": line.id, "order_id": line.order_id, "amount": 0} for line in lines]
         assert await session.bulk_insert(again, model=Line, on_conflict="ignore") == 0
-        file = io.BytesIO()
-        assert await session.copy_to(Select(Line).Where(Line.id == lines[0].id), file) == 1
-        assert await session.bulk_delete(lines[:1]) == 1
-        _ = file.seek(0)
-        assert await session.copy_from(Line, file) == 1
+        for line, format in zip(lines, ("csv", "binary", "arrow"), strict=False):
+            file = io.BytesIO()
+            assert await session.copy_to(Select(Line).Where(Line.id == line.id), file, format=format) == 1
+            assert await session.bulk_delete([line]) == 1
+            _ = file.seek(0)
+            assert await session.copy_from(Line, file, format=format) == 1
         await session.commit()
         total = await session.exec_scalar(
             "SELECT sum(amount)::int FROM pooler_lines WHERE order_id = %s", [found.orders[0].id]
