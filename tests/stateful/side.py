@@ -253,6 +253,8 @@ class Side:
             seen.state = STORED
         self.known = {key: seen for key, seen in self.known.items() if seen.state != NEW}
         for seen in self.known.values():
+            if seen.state in (GONE, TAKEN):
+                continue  # in a frame around this one: it goes on saying what it said
             seen.forget_changes()
             if seen.state == DOOMED:
                 seen.state = STORED

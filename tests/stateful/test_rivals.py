@@ -45,7 +45,7 @@ def driving(request: pytest.FixtureRequest, rivals_dsn: str) -> Iterator[Driving
 
 
 @pytest.mark.timeout(TIMEOUT)
-@pytest.mark.parametrize("isolation", [None, "REPEATABLE READ"])
+@pytest.mark.parametrize("isolation", [None, "REPEATABLE READ", "SERIALIZABLE"])
 def test_two_sessions_at_once_do_what_plain_sql_does(driving: Driving, rivals_dsn: str, isolation: str | None) -> None:
     with contextlib.ExitStack() as stack:
         plain, *twins = (stack.enter_context(contextlib.closing(psycopg2.connect(rivals_dsn))) for _ in range(3))
