@@ -15,13 +15,14 @@ from datetime import timedelta as Delta
 from functools import cache
 from operator import attrgetter
 from types import NoneType
-from typing import Any
+from typing import Any, TypeVar
 
 from psqlmodel.errors import DataError, InvalidValueError
 from psqlmodel.later import pattern
 from psqlmodel.types.arrays import text_of
 from psqlmodel.types.pgtype import PgType, pgtype, refuse, variant
 
+T = TypeVar("T")
 _zones = attrgetter("tzinfo")
 
 
@@ -134,13 +135,13 @@ def _dump_interval(value: Any) -> Any:
 def _load_date(text: str) -> Date:
     if text == "infinity":
         return Date.max
-    return Date.min if text == "-infinity" else Date.fromisoformat(text)
+    return Date.min if text == "-infinity" else _held(Date.fromisoformat, text)
 
 
 def _load_timestamp(text: str) -> DateTime:
     if text == "infinity":
         return DateTime.max  # noqa: DTZ901  # timestamp has no zone
-    return DateTime.min if text == "-infinity" else DateTime.fromisoformat(text)  # noqa: DTZ901
+    return DateTime.min if text == "-infinity" else _held(DateTime.fromisoformat, text)  # noqa: DTZ901
 
 
 def _load_timestamptz(text: str) -> DateTime:
@@ -148,7 +149,27 @@ def _load_timestamptz(text: str) -> DateTime:
         return DateTime.max.replace(tzinfo=UTC)
     if text == "-infinity":
         return DateTime.min.replace(tzinfo=UTC)
+    return _held(_in_utc, text)
+
+
+def _in_utc(text: str) -> DateTime:
     return DateTime.fromisoformat(text).astimezone(UTC)
+
+
+def _held(read: Callable[[str], T], text: str) -> T:
+    """Read a text; raises `DataError` where Python can't hold what it says."""
+    try:
+        return read(text)
+    except (ValueError, OverflowError):
+        raise _beyond() from None
+
+
+def _beyond() -> DataError:
+    return DataError(
+        "a date or time is before the year 1 or after 9999, which Python can't hold (or DateStyle is not ISO): "
+        "select its text, with a cast",
+        sqlstate="22008",
+    )
 
 
 # Drivers may leave a moment as the text that the server wrote: see `READERS`. These read it by one call in C.
@@ -165,11 +186,7 @@ def _reader(quick: Callable[[str], Any], greatest: Any, least: Any) -> Callable[
         except ValueError:
             if text in infinities:
                 return infinities[text]
-        raise DataError(
-            "a date or time is before the year 1 or after 9999, which Python can't hold (or DateStyle is not ISO): "
-            "select its text, with a cast",
-            sqlstate="22008",
-        )
+        raise _beyond()
 
     QUICK[read] = quick
     return read

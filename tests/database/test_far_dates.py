@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 import pytest
 
-from psqlmodel import Column, DataError, Engine, PSQLModel, Select, table
+from psqlmodel import Column, DataError, Engine, PSQLModel, Range, Select, table
 
 from .both import Both
 
@@ -20,6 +20,7 @@ class Far(PSQLModel):
     moments: Column[list[datetime] | None]
     day: Column[date | None]
     days: Column[list[date] | None]
+    span: Column[Range[datetime] | None]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -28,9 +29,9 @@ def tables(plain_sql: Engine) -> None:
 
 
 @pytest.mark.parametrize("far", ["20000-01-01", "0044-03-15 BC"])
-@pytest.mark.parametrize("column", ["at", "moments", "day", "days"])
+@pytest.mark.parametrize("column", ["at", "moments", "day", "days", "span"])
 async def test_what_python_cannot_hold_is_told(both: Both, column: str, far: str) -> None:
-    value = f"{{{far}}}" if column in ("moments", "days") else far
+    value = {"moments": f"{{{far}}}", "days": f"{{{far}}}", "span": f"[{far},{far}]"}.get(column, far)
     both.sql(f"INSERT INTO far_dates (id, {column}) VALUES (1, '{value}'), (2, NULL)")
     async with both.session() as session:
         near = await session.get(Far, 2)
