@@ -10,7 +10,9 @@ from operator import itemgetter
 from typing import Any, ClassVar, cast
 
 from psqlmodel import types
+from psqlmodel.errors import DataError
 from psqlmodel.steps import Rows, Shape
+from psqlmodel.types.temporal import in_column
 
 _item: Callable[[Any, Any], Any] = cast(Any, tuple).__getitem__
 
@@ -85,14 +87,20 @@ def rows_of(rows: Rows) -> list[Row]:
     make, loaders = _reading(rows.shape)
     if not loaders:
         return [make(values) for values in rows.data]
-    return [make(_load(values, loaders)) for values in rows.data]
+    names = rows.shape.names
+    return [make(_load(values, loaders, names)) for values in rows.data]
 
 
-def _load(values: Sequence[Any], loaders: Sequence[tuple[int, Callable[[Any], Any]]]) -> list[Any]:
-    loaded = list(values)
-    for position, load in loaders:
-        if loaded[position] is not None:
-            loaded[position] = load(loaded[position])
+def _load(
+    values: Sequence[Any], loaders: Sequence[tuple[int, Callable[[Any], Any]]], names: Sequence[str]
+) -> list[Any]:
+    loaded, position = list(values), 0
+    try:
+        for position, load in loaders:
+            if loaded[position] is not None:
+                loaded[position] = load(loaded[position])
+    except DataError as error:
+        raise in_column(error, names[position]) from None
     return loaded
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from psqlmodel.model.state import DELETED, TRANSIENT, UNSET, Presumed, Raw, raw_name, set_state
 from psqlmodel.types import loader, quick
+from psqlmodel.types.temporal import naming
 
 if TYPE_CHECKING:
     from psqlmodel.model.fields import Column
@@ -256,7 +257,10 @@ def _target(name: str) -> str:
 def _compiled(mapper: Mapper, fields: list[Field], source: str) -> Any:
     filename = f"<psqlmodel loader {mapper.name}({', '.join(f.key for f in fields)}) #{len(mapper.loaders)}>"
     names: dict[str, Any] = {f"c{field.position}": field.convert for field in fields if field.convert}
-    names |= {f"q{field.position}": field.quick for field in fields if field.quick}
+    for field in fields:
+        if field.quick and field.convert:  # then the other is for what fails there: it has the time to say what it is
+            names[f"q{field.position}"] = field.quick
+            names[f"c{field.position}"] = naming(field.convert, field.key)
     names |= {
         "NOTHING": (None,) * len(fields),
         "cls": mapper.cls,

@@ -164,6 +164,25 @@ def _held(read: Callable[[str], T], text: str) -> T:
         raise _beyond() from None
 
 
+def in_column(error: DataError, name: str) -> DataError:
+    """Return the error of a value that can't be read, with the name of its column."""
+    if not error.columns:
+        error.columns, error.args = (name,), (f"{name}: {error}",)
+    return error
+
+
+def naming(convert: Callable[[Any], Any], name: str) -> Callable[[Any], Any]:
+    """Return what does the same as a conversion, and names the column of a value that can't be read."""
+
+    def read(wire: Any) -> Any:
+        try:
+            return convert(wire)
+        except DataError as error:
+            raise in_column(error, name) from None
+
+    return read
+
+
 def _beyond() -> DataError:
     return DataError(
         "a date or time is before the year 1 or after 9999, which Python can't hold (or DateStyle is not ISO): "

@@ -44,6 +44,17 @@ async def test_what_python_cannot_hold_is_told(both: Both, column: str, far: str
     assert both.value("SELECT count(*) FROM far_dates WHERE day = '2024-02-29'") == 1
 
 
+@pytest.mark.parametrize("column", ["at", "day"])
+async def test_the_error_names_the_column(both: Both, column: str) -> None:
+    both.sql(f"INSERT INTO far_dates (id, {column}) VALUES (1, '20000-01-01')")
+    async with both.session() as session:
+        for query in (f"SELECT id, {column} FROM far_dates", Select(Far.id, getattr(Far, column)), Select(Far)):
+            with pytest.raises(DataError, match=FAR) as caught:
+                _ = [getattr(row, column) for row in await session.exec(query).all()]
+            assert column in caught.value.columns  # a driver that reads dates itself names all that it may be
+            assert column in str(caught.value)
+
+
 @pytest.mark.parametrize("column", ["moments", "days"])
 async def test_the_error_names_the_columns_that_it_may_be(both: Both, column: str) -> None:
     both.sql(f"INSERT INTO far_dates (id, {column}) VALUES (1, '{{20000-01-01}}')")

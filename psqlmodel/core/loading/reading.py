@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from psqlmodel.core.row import row_class
 from psqlmodel.core.transaction import execute, within
 from psqlmodel.core.unitofwork.flush import flush
-from psqlmodel.errors import InvalidValueError
+from psqlmodel.errors import DataError, InvalidValueError
 from psqlmodel.gcpause import pause_for
 from psqlmodel.model.codegen import Load, LoadFresh, entity_loader, fresh_loader
 from psqlmodel.model.mapper import Mapper
@@ -27,6 +27,7 @@ from psqlmodel.query.select import SelectQuery
 from psqlmodel.query.statement import Query
 from psqlmodel.steps import Rows, Shape, Statement, Steps
 from psqlmodel.types import loader
+from psqlmodel.types.temporal import in_column
 
 if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
@@ -208,7 +209,10 @@ def _scalar_rows(make: Callable[[Any], Any], outputs: Sequence[Output], rows: Ro
         values = list(row)
         for index, convert in converted:
             if values[index] is not None:
-                values[index] = convert(values[index])
+                try:
+                    values[index] = convert(values[index])
+                except DataError as error:
+                    raise in_column(error, rows.shape.names[index]) from None
         found.append(make(values))
     return found
 
