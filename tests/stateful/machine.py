@@ -452,6 +452,8 @@ class SessionMachine(Ground):
             f"{link}_id" in obj.__dict__ and link not in obj.__dict__ for obj in self.lost for link in links_of(obj)
         ):
             return  # so it may, by a key that was written by hand
+        if any(self.has_passport(obj.__dict__.get("holder")) for obj in self.lost if "holder" in links_of(obj)):
+            return  # two passports are another rule's
         self.session.add(first)
         back = [obj for obj in self.lost if obj in self.session]
         self.lost = [obj for obj in self.lost if obj not in self.session]
@@ -466,6 +468,10 @@ class SessionMachine(Ground):
             for key, at in (("skills", 0), ("people", 1)):
                 for other in obj.__dict__.get(key, ()) if key in type(obj).__mapper__.relations else ():
                     self.world.pairs.add((obj.label, other.label) if at == 0 else (other.label, obj.label))
+
+    def has_passport(self, holder: Any) -> bool:
+        record = None if holder is None else self.world.records.get(holder.label)
+        return record is not None and any(self.world.linked_to(record, "passport"))
 
     @precondition(lambda self: not self.nested)
     @step(person=which, rank=small, team=st.none() | which, let_go=st.booleans())
