@@ -77,6 +77,7 @@ def test_an_interruption_gives_the_connection_up(sent_before: int):
 def test_a_lost_connection_keeps_the_first_error():
     steps = create_all([Model.__mapper__])
     next(steps)
+    steps.send(Rows([], NO_COLUMNS, 0))
     first = ConnectionLost("first")
     rollback = steps.throw(first)
     assert isinstance(rollback, Statement)
@@ -85,3 +86,20 @@ def test_a_lost_connection_keeps_the_first_error():
     with pytest.raises(ConnectionLost) as raised:
         steps.send(Rows([], NO_COLUMNS, 0))
     assert raised.value is first
+
+
+def test_a_connection_that_was_dead_is_replaced_once():
+    steps = create_all([Model.__mapper__])
+    begin = next(steps)
+    assert isinstance(begin, Statement)
+    assert begin.once
+    given_up = steps.throw(ConnectionLost("it was dead"))
+    assert isinstance(given_up, Release)
+    assert given_up.discard
+    assert steps.send(Rows([], NO_COLUMNS, 0)) is begin
+    again = ConnectionLost("and so is the server")
+    assert steps.throw(again).text == "ROLLBACK"
+    assert isinstance(steps.throw(ConnectionLost("third")), Release)
+    with pytest.raises(ConnectionLost) as raised:
+        steps.send(Rows([], NO_COLUMNS, 0))
+    assert raised.value is again
