@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, dataclass_transform
 
 from psqlmodel.errors import MappingError
 from psqlmodel.model.constraints import Constraint, Index
@@ -66,6 +66,7 @@ class ModelMeta(type):
         return [*super().__dir__(), *own]
 
 
+@dataclass_transform(kw_only_default=True, eq_default=False)
 class PSQLModel(Instance, Outside, metaclass=ModelMeta):
     """The base class of models.
 
