@@ -295,7 +295,8 @@ async def test_an_answer_sends_no_query(heroes_dsn: str, dependency: str) -> Non
             engine.on_statement(lambda event: statements.append(event.text))
         with pytest.warns(UncommittedChangesWarning):
             shown = (await client.get("/")).json()
-    assert [set(team) for team in shown] == [{"id", "name", "city_id"}] * 2
+    assert [team["name"] for team in shown][-2:] == ["one", "two"]  # beside what other tests left
+    assert all(team.keys() == {"id", "name", "city_id"} for team in shown)
     (select,) = [text for text in statements if text.startswith("SELECT") and "pyd_teams" in text]
     assert statements.index(select) == len(statements) - 2  # then nothing but the rollback
     assert "ROLLBACK" in statements[-1]
