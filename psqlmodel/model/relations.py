@@ -301,7 +301,7 @@ class RelationInfo(RelationPath):
             if not self.declared.order_by:
                 with suppress(TypeError):
                     items.sort(key=self.target.stored_key_of)
-            list.__setitem__(value, slice(None), items)
+            _fill(value, items)
 
     def hide(self, parent: PSQLModel, *children: PSQLModel) -> None:
         """Take objects off this side, if it is loaded, without a trace: that is how it is in the database."""
@@ -311,7 +311,7 @@ class RelationInfo(RelationPath):
             if id(value) in gone:
                 parent.__dict__[self.key] = None
         elif value is not UNSET:
-            list.__setitem__(value, slice(None), [item for item in value if id(item) not in gone])
+            _fill(value, [item for item in value if id(item) not in gone])
 
     def unload(self, parent: PSQLModel) -> None:
         """Forget what this side shows: it is loaded anew when it is asked for."""
@@ -387,3 +387,11 @@ def write_column(obj: PSQLModel, key: str, value: Any) -> None:
     raw = raw_name(key)
     obj._state.before_change(obj, key, Raw(values[raw]) if raw in values else values.get(key, UNSET))
     values[key] = value
+
+
+def _fill(value: list[Any], items: list[Any]) -> None:
+    """Give a loaded list, handed out or not, another content."""
+    if isinstance(value, RelationList):
+        value.replace_loaded(items)  # which knows its objects by their ids, too
+    else:
+        value[:] = items

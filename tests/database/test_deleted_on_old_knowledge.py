@@ -257,3 +257,17 @@ async def test_one_that_the_savepoint_itself_presumed_to_be_deleted_is_there_aft
         assert rex._state.status == "persistent"
         await session.commit()
         assert rex._state.status == "persistent"
+
+
+async def test_a_list_that_a_rollback_filled_again_lets_its_objects_go(both: Both) -> None:
+    async with both.session() as session:
+        one, two = await session.exec(Select(Kennel).OrderBy(Kennel.id).Include(Kennel.dogs)).all()
+        rex = one.dogs[0]
+        session.delete(one)
+        await session.flush()
+        await session.rollback()
+        assert [dog.name for dog in one.dogs] == ["Rex", "Bo"]
+        rex.kennel = two
+        assert ([dog.name for dog in one.dogs], [dog.name for dog in two.dogs]) == (["Bo"], ["Rex"])
+        await session.commit()
+    assert both.column("SELECT kennel_id FROM kennel_dogs ORDER BY id") == [2, 1]
