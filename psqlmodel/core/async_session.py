@@ -30,10 +30,10 @@ from psqlmodel.query.statement import Query
 from psqlmodel.steps import Notify, Steps, run_async
 
 if TYPE_CHECKING:
-    from psqlmodel.core.engine.tracing import AsyncTracing
-    from psqlmodel.observe.plan import QueryPlan
     from psqlmodel.core.bulk import Counted
+    from psqlmodel.core.engine.tracing import AsyncTracing
     from psqlmodel.core.loading.streaming import AsyncStream
+    from psqlmodel.observe.plan import QueryPlan
     from psqlmodel.query.sql import RawSQL
 
 __all__ = ["AsyncEngine", "AsyncSession"]

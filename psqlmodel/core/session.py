@@ -30,10 +30,10 @@ from psqlmodel.query.statement import Query
 from psqlmodel.steps import Notify, Steps, run
 
 if TYPE_CHECKING:
-    from psqlmodel.core.engine.tracing import Tracing
-    from psqlmodel.observe.plan import QueryPlan
     from psqlmodel.core.bulk import Counted
+    from psqlmodel.core.engine.tracing import Tracing
     from psqlmodel.core.loading.streaming import Stream
+    from psqlmodel.observe.plan import QueryPlan
     from psqlmodel.query.sql import RawSQL
 
 __all__ = ["Engine", "Session", "create_async_engine", "create_engine"]

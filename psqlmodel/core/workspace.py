@@ -24,7 +24,18 @@ class Workspace:
     `included` are the traces that want to know what its queries include.
     """
 
-    __slots__ = ("autoflush", "catalog", "engine", "events", "flushing", "identity", "included", "lazy", "transaction", "unit")
+    __slots__ = (
+        "autoflush",
+        "catalog",
+        "engine",
+        "events",
+        "flushing",
+        "identity",
+        "included",
+        "lazy",
+        "transaction",
+        "unit",
+    )
 
     def __init__(
         self,

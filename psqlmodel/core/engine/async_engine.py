@@ -25,8 +25,8 @@ from psqlmodel.schema.ddl import create_all, drop_all
 from psqlmodel.steps import Statement, Steps, run_async
 
 if TYPE_CHECKING:
-    from psqlmodel.core.engine.tracing import AsyncTracing
     from psqlmodel.core.async_session import AsyncSession
+    from psqlmodel.core.engine.tracing import AsyncTracing
 
 
 class AsyncEngine(EngineBase):

@@ -28,9 +28,9 @@ from psqlmodel.model.mapper import Mapper, mapper_of, registry
 from psqlmodel.steps import Rows, Statement, Steps, run
 
 if TYPE_CHECKING:
-    from psqlmodel.core.engine.tracing import Tracing
     from psqlmodel.core.engine.async_engine import AsyncEngine
     from psqlmodel.core.engine.replicas import Replicas
+    from psqlmodel.core.engine.tracing import Tracing
     from psqlmodel.core.session import Session
 
 # What an engine asks of each new connection.
