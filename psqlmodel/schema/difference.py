@@ -23,7 +23,7 @@ from psqlmodel.schema.description import (
     KeyInfo,
     TableInfo,
 )
-from psqlmodel.schema.spelled import type_of
+from psqlmodel.schema.inspect import type_of
 from psqlmodel.types import PgType, resolve
 
 T = TypeVar("T")

@@ -23,6 +23,7 @@ from psqlmodel.schema.description import (
     TypeInfo,
 )
 from psqlmodel.steps import Statement, Steps
+from psqlmodel.types import PgType, from_catalog
 
 T = TypeVar("T")
 
@@ -100,6 +101,19 @@ def types_from(rows: Iterable[Sequence[Any]]) -> dict[int, TypeInfo]:
     for oid in raw:
         make(oid)
     return made
+
+
+def type_of(info: TypeInfo) -> PgType[Any]:
+    """Return the type that a description of pg_type stands for."""
+    return from_catalog(
+        info.name,
+        info.schema,
+        info.oid,
+        kind=info.kind,
+        base=None if info.base is None else type_of(info.base),
+        element=None if info.element is None else type_of(info.element),
+        labels=info.labels,
+    )
 
 
 def _read(text: str, args: Sequence[Any]) -> Statement:

@@ -17,7 +17,8 @@ from psqlmodel import types
 from psqlmodel.errors import PSQLModelError
 from psqlmodel.record import Record
 from psqlmodel.schema.description import ColumnInfo, TypeInfo
-from psqlmodel.types import PgType, from_annotation, from_catalog
+from psqlmodel.schema.inspect import type_of
+from psqlmodel.types import PgType, from_annotation
 
 _MODIFIERS = re.compile(r"\(([\d, -]+)\)")
 _PLAIN = (bool, int, float, str, bytes, Decimal, datetime, date, time, timedelta, UUID)
@@ -83,19 +84,6 @@ def _array(element: Spelled) -> Spelled:
         return Spelled(f"list[{element.annotation}]", names=element.names)
     names = (*element.names, ("psqlmodel.types", "array"))
     return Spelled(f"list[{element.annotation}]", f"array({element.type})", names=names)
-
-
-def type_of(info: TypeInfo) -> PgType[Any]:
-    """Return the type that a description of pg_type stands for."""
-    return from_catalog(
-        info.name,
-        info.schema,
-        info.oid,
-        kind=info.kind,
-        base=None if info.base is None else type_of(info.base),
-        element=None if info.element is None else type_of(info.element),
-        labels=info.labels,
-    )
 
 
 def _annotation(python: type[Any]) -> tuple[str, tuple[tuple[str, str], ...]]:

@@ -15,10 +15,9 @@ from typing import Any, TypeAlias
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.query.expression import ColumnExpression, TableSource
 from psqlmodel.query.quoting import qualified
-from psqlmodel.schema.description import TypeInfo
-from psqlmodel.schema.inspect import TYPE_FIELDS, TYPES_UNDER_WANTED, types_from
+from psqlmodel.schema.inspect import TYPE_FIELDS, TYPES_UNDER_WANTED, type_of, types_from
 from psqlmodel.steps import Statement, Steps
-from psqlmodel.types import PgType, from_catalog, resolve
+from psqlmodel.types import PgType, resolve
 
 Key: TypeAlias = tuple[str | None, str]
 
@@ -211,7 +210,7 @@ def _by_table(keys: Sequence[Key], rows: Sequence[Sequence[Any]]) -> dict[Key, _
         if number == 0:
             continue
         if oid not in made:
-            made[oid] = _type(types[oid])
+            made[oid] = type_of(types[oid])
         table = found.setdefault(keys[int(number) - 1], _Table())
         table.types[name] = made[oid]
         table.ordinary = ordinary
@@ -221,15 +220,3 @@ def _by_table(keys: Sequence[Key], rows: Sequence[Sequence[Any]]) -> dict[Key, _
         if generated:
             table.generated.add(name)
     return found
-
-
-def _type(info: TypeInfo) -> PgType[Any]:
-    return from_catalog(
-        info.name,
-        info.schema,
-        info.oid,
-        kind=info.kind,
-        base=None if info.base is None else _type(info.base),
-        element=None if info.element is None else _type(info.element),
-        labels=info.labels,
-    )
