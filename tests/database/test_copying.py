@@ -60,7 +60,7 @@ async def test_csv_begins_with_names_in_a_file_of_text(both: Both) -> None:
     both.sql("INSERT INTO tags (id, name) VALUES (1, 'ü'), (2, NULLIF('', 'x'))")
     file = io.StringIO()
     async with both.session() as session:
-        assert await session.copy_to(Tag, file) == 2
+        assert await session.copy_to(Select(Tag).OrderBy(Tag.id), file) == 2
         assert await session.copy_to("SELECT 1 AS one -- a comment\n;", file) == 1
     assert file.getvalue() == 'id,name\n1,ü\n2,""\none\n1\n'
 
