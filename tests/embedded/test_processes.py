@@ -76,8 +76,9 @@ def test_ctrl_c_is_for_the_program_alone() -> None:
         [
             sys.executable,
             "-c",
-            "import sys, psycopg2\n"
+            "import signal, sys, psycopg2\n"
             "from psqlmodel.embedded import Server\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job inherits that it is ignored
             "with Server() as server:\n"
             "    try:\n"
             "        print(server.pid, server.data, flush=True)\n"

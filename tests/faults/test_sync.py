@@ -178,6 +178,15 @@ def test_a_connection_comes_back_without_its_transaction(make_engine, observer):
     assert engine.pool.status().size == 1
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C interrupts, also where the run is a background job of a shell, which has its jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_throws_the_connection_away(make_engine, observer):
     engine = make_engine()
     channel = SessionChannel(engine)
