@@ -22,6 +22,9 @@ _SYNTAX_ERRORS = ("42601", "42602")
 # Dates and moments, and their arrays. Where a driver leaves them as texts (negative OIDs) it does not read them.
 _DATES = frozenset({1082, 1114, 1184, 1182, 1115, 1185})
 
+# The server has no hint for the commonest mistake of all.
+_NO_TABLE = "is it made (engine.create_all, a migration), and is this the right database and schema?"
+
 
 def unreadable(error: Exception, shape: Shape) -> Exception:
     """Return the error to raise where the rows of an answer can't be read: it names the columns with dates, if any."""
@@ -51,7 +54,8 @@ def make_error(
     """Return our error for what the server or the driver reported."""
     text = without_values(message.strip(), sqlstate, statement)
     where = f" (table {table})" if table and table not in text else ""
-    advice = f"; {hint}" if hint else ""
+    hinted = hint or (_NO_TABLE if _lacks_table(text, sqlstate) else None)
+    advice = f"; {hinted}" if hinted else ""
     return error_class(sqlstate)(
         f"{text}{where}{advice}",
         sqlstate=sqlstate,
@@ -63,6 +67,11 @@ def make_error(
         detail=detail,
         hint=hint,
     )
+
+
+def _lacks_table(text: str, sqlstate: str | None) -> bool:
+    """Tell whether a statement is about a table that is not there; FROM that lacks one has this SQLSTATE, too."""
+    return sqlstate == "42P01" and text.startswith("relation ")
 
 
 def without_values(message: str, sqlstate: str | None, statement: str | None = None) -> str:

@@ -580,7 +580,7 @@ def our_error(error: Exception, statement: str, lost: bool) -> DatabaseError | E
 
 def connect_error(error: psycopg2.Error) -> DatabaseError:
     """Return the error to raise for a connection that could not be made."""
-    message = " ".join(str(error).split())
+    message = "; ".join(" ".join(line.split()) for line in str(error).splitlines() if line.strip())
     return make_error(f"can't connect: {message}", sqlstate=error.pgcode or _connect_sqlstate(message))
 
 

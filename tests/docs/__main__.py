@@ -12,14 +12,13 @@ from pathlib import Path
 
 from psqlmodel.embedded import Server
 
-from .snippets import Page, Snippet
-
-ROOT = Path(__file__).parents[2]
+from .snippets import ROOT, Page, Snippet
+from .snippets import pages as all_pages
 
 
 def main(names: list[str]) -> None:
     """Run the pages that are named, or all of them."""
-    pages = [Path(name).resolve() for name in names] or [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages = [Path(name).resolve() for name in names] or all_pages()
     with Server() as server:
         for number, page in enumerate(pages):
             os.environ["DATABASE_URL"] = server.create_database(f"page_{number}", template="template0")

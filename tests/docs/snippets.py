@@ -19,11 +19,19 @@ import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from psqlmodel import AsyncEngine, Engine
 
+ROOT: Final = Path(__file__).parents[2]
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)$")
+
+
+def pages() -> list[Path]:
+    """Return the README and all pages of docs/, but for the reference: it is made from docstrings."""
+    docs = ROOT / "docs"
+    found = [path for path in docs.rglob("*.md") if docs / "reference" not in path.parents]
+    return [ROOT / "README.md", *sorted(found)]
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ class Page:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.name = f"docs_{path.stem.replace('-', '_').lower()}"
+        self.name = f"docs_{path.parent.name}_{path.stem}".replace("-", "_").lower()
         self.snippets = snippets(path.read_text(encoding="utf-8"))
 
     def run(self) -> Iterator[tuple[Snippet, str]]:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from .snippets import Page, blocks, snippets
+from .snippets import ROOT, Page, blocks, pages, snippets
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = pages()
+NAMES = [path.relative_to(ROOT).with_suffix("").as_posix() for path in PAGES]
 _LINK = re.compile(r"\]\((?!https?://)(?P<target>[^)#]*)(?:#(?P<anchor>[^)]*))?\)")
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PAGES, ids=NAMES)
 def test_the_snippets_run(path: Path, fresh_database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DATABASE_URL", fresh_database)
     monkeypatch.chdir(tmp_path)
@@ -22,7 +22,7 @@ def test_the_snippets_run(path: Path, fresh_database: str, monkeypatch: pytest.M
         assert printed == (snippet.output.text if snippet.output else ""), f"{path.name}:{snippet.code.line}"
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PAGES, ids=NAMES)
 def test_the_links_lead_somewhere(path: Path) -> None:
     for link in _LINK.finditer(path.read_text(encoding="utf-8")):
         target = (path.parent / link["target"]).resolve() if link["target"] else path
@@ -34,7 +34,8 @@ def test_the_links_lead_somewhere(path: Path) -> None:
 def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     listed = {link["target"] for link in _LINK.finditer(index)}
-    assert {path.name for path in PAGES[1:]} - {"index.md"} <= listed
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in PAGES[1:]}
+    assert pages - {"index.md"} <= listed
 
 
 def test_no_block_escapes() -> None:

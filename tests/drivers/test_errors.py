@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import traceback
 
+import psycopg2
 import pytest
 
 from psqlmodel import errors
 from psqlmodel.drivers.failure import key_columns, make_error
+from psqlmodel.drivers.psycopg2 import connect_error
 from psqlmodel.steps import Statement
 
 TABLES = """
@@ -115,6 +117,21 @@ def test_a_message_without_its_values():
     assert str(error) == 'invalid input value for enum mood: "…"'
     assert isinstance(error, errors.DataError)
     assert isinstance(make_error("gone", sqlstate=None), errors.ConnectionLost)
+
+
+def test_a_missing_table_comes_with_advice():
+    missing = make_error('relation "wishes" does not exist', sqlstate="42P01")
+    assert str(missing).startswith('relation "wishes" does not exist; is it made (engine.create_all')
+    assert missing.hint is None  # what the server said
+    clause = make_error('missing FROM-clause entry for table "w"', sqlstate="42P01")
+    assert str(clause) == 'missing FROM-clause entry for table "w"'
+    assert str(make_error("relation x does not exist", sqlstate="42P01", hint="look")).endswith("exist; look")
+
+
+def test_the_lines_of_a_refusal_are_told_apart():
+    error = connect_error(psycopg2.OperationalError("connection failed: Connection refused\n\tIs it running?\n"))
+    assert str(error) == "can't connect: connection failed: Connection refused; Is it running?"
+    assert error.sqlstate is None
 
 
 def test_a_refused_connection(driver, server):
