@@ -375,7 +375,7 @@ async def test_the_same_question_again(both: Both) -> None:
 async def test_an_include_that_nobody_reads(both: Both) -> None:
     async with both.session() as session:
         async with traced(session) as trace:
-            both_ways = Select(TracedPet).Include(TracedPet.owner.Include(TracedOwner.clubs))
+            both_ways = Select(TracedPet).Include(TracedPet.owner.Include(TracedOwner.clubs)).OrderBy(TracedPet.id)
             pets = await session.exec(both_ways).all()
             owners = await session.exec(Select(TracedOwner).Include(TracedOwner.pets)).all()
             assert pets[0].owner.name == "o1"
