@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from psqlmodel.errors import QueryError
+from psqlmodel.query.constructs import Row
 from psqlmodel.query.expression import ColumnExpression, Expression, Ordering
 from psqlmodel.query.outputs import EntityOutput
 from psqlmodel.query.select import SelectQuery
@@ -55,7 +56,7 @@ class Keyset:
         query = self.query._with(ordering=tuple(orderings), key=())
         token = after if before is None else before
         if token is not None:
-            query = query.Where(_beyond(orderings, self.values(token)))
+            query = query.Where(_after(orderings, self.values(token)))
         return query.Limit(size + 1)
 
     def token(self, obj: Any) -> str:
@@ -109,6 +110,31 @@ def _nulls_first(ordering: Ordering) -> bool:
     return ordering.direction.startswith(" DESC")
 
 
+def _after(orderings: Sequence[Ordering], values: Sequence[Any]) -> Expression[bool]:
+    """Return the condition for the rows behind the one with these values, so that an index leads to the first of them.
+
+    With an OR alone the server would read the index from its beginning, and filter. So columns of one direction are
+    compared as a row, and others are bounded by the first of them, unless NULL stands behind its value.
+    """
+    if len(orderings) == 1:
+        return _beyond(orderings, values)
+    down = {ordering.direction.startswith(" DESC") for ordering in orderings}
+    if len(down) == 1 and None not in values and not any(_nullable(ordering) for ordering in orderings):
+        row = Row(*(ordering.expression for ordering in orderings))
+        return row < tuple(values) if down.pop() else row > tuple(values)
+    first, value = orderings[0], values[0]
+    condition = _beyond(orderings, values)
+    if value is None or (_nullable(first) and not _nulls_first(first)):
+        return condition
+    column: Any = first.expression
+    bound: Expression[bool] = column <= value if first.direction.startswith(" DESC") else column >= value
+    return bound & condition
+
+
+def _nullable(ordering: Ordering) -> bool:
+    return bool(getattr(getattr(ordering.expression, "origin", None), "nullable", True))
+
+
 def _beyond(orderings: Sequence[Ordering], values: Sequence[Any]) -> Expression[bool]:
     """Return the condition for the rows behind the one with these values: `a > x OR (a = x AND (b > y OR …))`."""
     ordering, value, more = orderings[0], values[0], orderings[1:]
@@ -123,11 +149,10 @@ def _beyond(orderings: Sequence[Ordering], values: Sequence[Any]) -> Expression[
 
 def _behind(ordering: Ordering, value: Any) -> Expression[bool] | None:
     column: Any = ordering.expression
-    nullable = getattr(column.origin, "nullable", True)
     if value is None:
         return column.IsNotNull() if _nulls_first(ordering) else None
     further: Expression[bool] = column < value if ordering.direction.startswith(" DESC") else column > value
-    return further | column.IsNull() if nullable and not _nulls_first(ordering) else further
+    return further | column.IsNull() if _nullable(ordering) and not _nulls_first(ordering) else further
 
 
 _FALSE: Expression[bool] = Expression("FALSE")

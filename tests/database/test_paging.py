@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from psqlmodel import Alias, Column, Count, PSQLModel, QueryError, Relation, Select, table
+from psqlmodel.query.keyset import Keyset
 
 from .both import Both
 
@@ -42,6 +43,9 @@ ORDERS: dict[str, Any] = {
     "NULL first": (Person.city.NullsFirst(),),
     "descending, NULL first": (Person.city.Desc(),),
     "descending, NULL last": (Person.height.Desc().NullsLast(), Person.city),
+    "two of one direction": (Person.name, Person.id),
+    "mixed, not NULL": (Person.name.Desc(), Person.id),
+    "mixed, then NULL": (Person.name, Person.city.Desc()),
     "mixed": (Person.city.Desc(), Person.height, Person.name.Desc()),
     "the key among others": (Person.id.Desc(), Person.name),
 }
@@ -91,6 +95,44 @@ async def test_every_row_once_and_in_order(people: Both, order: str, size: int) 
             backwards.insert(0, [each.id for each in page])
         assert [key for keys in backwards for key in keys] == seen
         assert page.next is None or size < 18
+
+
+@pytest.mark.parametrize(
+    ("order", "index", "back"),
+    [
+        ((Person.name,), "name, id", False),
+        ((Person.name,), "name, id", True),
+        ((Person.name.Desc(), Person.id.Desc()), "name DESC, id DESC", False),
+        ((Person.name, Person.id.Desc()), "name, id DESC", False),
+        ((Person.name, Person.id.Desc()), "name, id DESC", True),
+        ((Person.city.Desc(), Person.name), "city DESC, name, id", False),  # back, NULL stands behind the value
+    ],
+)
+async def test_an_index_leads_to_the_page(people: Both, order: Any, index: str, back: bool) -> None:
+    """What the pages before hold is not read again."""
+    people.sql("INSERT INTO paged_people (name, city) SELECT 'n' || g, 'c' || g FROM generate_series(1, 900) AS g")
+    people.sql(f"CREATE INDEX paged_index ON paged_people ({index})")
+    people.sql("ANALYZE paged_people")
+    keyset = Keyset(Select(Person).OrderBy(*order))
+    where = await _place_of(people, keyset, "n500")
+    query = keyset.rows(5, None, where) if back else keyset.rows(5, where, None)
+    async with people.session() as session:
+        for method in ("seqscan", "bitmapscan", "sort"):
+            await session.exec(f"SET LOCAL enable_{method} = off")
+        plan = await session.explain(query, analyze=True)
+        assert "using paged_index" in str(plan)
+        assert "Index Cond" in str(plan)
+        assert sum(node.removed for node in _nodes(plan.tree)) <= 1  # the row itself
+        await session.rollback()
+
+
+async def _place_of(people: Both, keyset: Keyset, name: str) -> str:
+    async with people.session() as session:
+        return keyset.token(await session.exec(Select(Person).Where(Person.name == name)).one())
+
+
+def _nodes(node: Any) -> list[Any]:
+    return [node, *(each for child in node.children for each in _nodes(child))]
 
 
 async def test_rows_that_come_and_go_shift_nothing(people: Both) -> None:
