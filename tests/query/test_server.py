@@ -15,6 +15,7 @@ from psqlmodel.query import (
     Count,
     Delete,
     Excluded,
+    Func,
     Insert,
     Lower,
     Merge,
@@ -28,7 +29,7 @@ from psqlmodel.query import (
     compile,
 )
 from psqlmodel.steps import Statement
-from psqlmodel.types import bigint, enum, timestamp
+from psqlmodel.types import bigint, enum, jsonb, timestamp
 from tests.drivers.texts import read
 
 from . import test_changes, test_conditions, test_select
@@ -200,6 +201,7 @@ async def test_update_from_a_subquery(shop: dict[str, str]) -> None:
     assert await on_both(shop, update.Returning(User.name, User.age, User.nick)) == [[("Ann", 2, "abc")]] * 4
 
 
+@pytest.mark.since(15)
 async def test_a_merge(shop: dict[str, str]) -> None:
     new = Select(Value("Bob").As("name"), Value(1).As("age")).UnionAll(Select(Value("Dan"), Value(2))).Subquery("new")
     merge = (
@@ -219,3 +221,39 @@ async def test_a_tree(shop: dict[str, str]) -> None:
         lambda tree: Select(User.id, tree.depth + 1).Join(tree, User.boss_id == tree.id)
     )
     assert await on_both(shop, Select(tree.id, tree.depth).OrderBy(tree.id)) == [[(1, 0), (3, 1)]] * 4
+
+
+async def test_values_of_functions_that_take_more_than_a_text(shop: dict[str, str]) -> None:
+    document = Func.to_tsvector("simple", User.name)
+    found = Func.websearch_to_tsquery("simple", "ann or bob")
+    weights = [0.1, 0.2, 0.4, 1.0]
+    query = (
+        Select(
+            User.name,
+            Func.ts_rank(weights, Func.setweight(document, "A"), found) > 0.5,
+            Func.ts_headline("simple", User.name, found),
+            Func.ts_headline(User.name, Func.plainto_tsquery("simple", "ann"), "StartSel=<, StopSel=>"),
+            Func.jsonb_path_exists(User.data, "$.a.b"),
+            Func.jsonb_set(User.data, ["c"], "text").Cast(jsonb)["c"].text(),
+        )
+        .Where(document.Op("@@", found), document.Op("@@", Func.to_tsquery("ann | bob")))
+        .OrderBy(User.id)
+    )
+    for rows in await on_both(shop, query):
+        assert rows == [
+            ("Ann", True, "<b>Ann</b>", "<Ann>", False, "text"),
+            ("Bob", True, "<b>Bob</b>", "Bob", True, "text"),
+        ]
+
+
+def test_a_configuration_is_a_parameter_that_an_index_understands(shop: dict[str, str]) -> None:
+    connection = psycopg2.connect(shop)
+    document = Func.to_tsvector("english", User.name)
+    explained = statement(Select(User.id).Where(document.Op("@@", Func.to_tsquery("english", "cats"))))
+    for text in ("BEGIN", "CREATE INDEX text_of_name ON users USING gin (to_tsvector('english', name))"):
+        connection.execute(Statement(text, prepare=False))
+    connection.execute(Statement("SET LOCAL enable_seqscan = off", prepare=False))
+    plan = connection.execute(Statement(f"EXPLAIN {explained.text}", explained.args, prepare=False))
+    connection.execute(Statement("ROLLBACK", prepare=False))
+    connection.close()
+    assert "text_of_name" in str([tuple(row) for row in plan.data])
