@@ -218,28 +218,30 @@ class PSQLModel(Instance, Outside, metaclass=ModelMeta):
     def to_dict(self, *, relations: bool = False, exclude: Iterable[str] = ()) -> dict[str, Any]:
         """Return the loaded column values by attribute name; sends no query.
 
-        With `relations`, loaded relations are there too, as dictionaries; an object that is met again is left out.
+        With `relations`, loaded relations are there too, as dictionaries. The way back is not taken (in `orders` an
+        order has no `user`), and an object that is met inside of itself is left out.
 
             user.to_dict(exclude=["password"])
         """
-        left_out = set(exclude)
-        seen = {id(self)}
-        return self._as_dict(relations, left_out, seen)
+        return self._as_dict(relations, set(exclude), None, frozenset())
 
-    def _as_dict(self, relations: bool, left_out: set[str], seen: set[int]) -> dict[str, Any]:
+    def _as_dict(
+        self, relations: bool, left_out: set[str], came_by: RelationInfo | None, above: frozenset[int]
+    ) -> dict[str, Any]:
         found = {key: value for key, value in self._values(copy_mutable=True).items() if key not in left_out}
         if not relations:
             return found
+        above |= {id(self)}
+        way_back = None if came_by is None else came_by.back
         for key, relation in type(self).__mapper__.relations.items():
             value = relation.loaded(self)
-            if value is UNSET or key in left_out:
+            if value is UNSET or key in left_out or relation is way_back:
                 continue
             if value is None:
                 found[key] = None
                 continue
-            items = [item for item in (value if relation.many else [value]) if id(item) not in seen]
-            seen.update(map(id, items))
-            dictionaries = [item._as_dict(relations, left_out, seen) for item in items]
+            items = [item for item in (value if relation.many else [value]) if id(item) not in above]
+            dictionaries = [item._as_dict(relations, left_out, relation, above) for item in items]
             if relation.many:
                 found[key] = dictionaries
             elif dictionaries:

@@ -13,7 +13,7 @@ import pytest
 from psqlmodel import InvalidValueError, NotLoadedError, PSQLModelError, Select
 
 from .both import Both, Statements, only_sync
-from .models import Account, Group, LedgerRow, Mood, Order, Parted, Person, RichUser, Ticket, User
+from .models import Account, Group, Item, LedgerRow, Mood, Order, Parted, Person, RichUser, Tag, Ticket, User
 
 
 def ada(both: Both) -> None:
@@ -135,6 +135,23 @@ async def test_to_dict(both: Both, statements: Statements) -> None:
         assert "user" not in nested["orders"][0]  # met already
         assert "profile" not in nested  # not loaded
         assert statements == []
+
+
+async def test_to_dict_has_a_shared_object_in_each_place(both: Both) -> None:
+    async with both.session() as session:
+        new = Tag(name="new")
+        session.add(
+            User(name="Ada", orders=[Order(items=[Item(name="pen", tags=[new]), Item(name="ink", tags=[new])])])
+        )
+        await session.commit()
+    async with both.session() as session:
+        everything = Select(Order).Include(Order.user, Order.items.Include(Item.tags.Include(Tag.items)))
+        order = (await session.exec(everything).one()).to_dict(relations=True)
+    assert [[tag["name"] for tag in item["tags"]] for item in order["items"]] == [["new"], ["new"]]
+    assert order["user"]["name"] == "Ada"
+    assert "orders" not in order["user"]  # not loaded
+    assert ["order" in item for item in order["items"]] == [False, False]  # the way back
+    assert ["items" in tag for item in order["items"] for tag in item["tags"]] == [False, False]
 
 
 async def test_from_dict_and_update_from_dict(both: Both) -> None:
