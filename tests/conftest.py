@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from psqlmodel.embedded import Server
+from psqlmodel.embedded import Server, binaries
 
 _numbers = itertools.count(1)
 
@@ -37,6 +37,18 @@ def fresh_database(server: Server) -> Iterator[str]:
     name = f"fresh_{next(_numbers)}"
     yield server.create_database(name, template="template0")
     server.drop_database(name)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "since(major): the test needs this PostgreSQL or a later one (PG_BIN names another)"
+    )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("since"):
+        if binaries.find().major < mark.args[0]:
+            pytest.skip(f"the test needs PostgreSQL {mark.args[0]}, and this is {binaries.find().version}")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -456,6 +456,7 @@ async def test_queries_do_not_move_rows(both: Both) -> None:
     assert both.column("SELECT total::int FROM spread_orders ORDER BY 1") == [0, 0, 1, 3]
 
 
+@pytest.mark.since(15)
 async def test_merge_takes_its_rows_from_the_cluster(both: Both) -> None:
     await shop(both)
     same = (Line.tenant_id == Order.tenant_id) & (Line.order_id == Order.id) & (Line.text == "a")
