@@ -230,7 +230,7 @@ async def test_values_of_functions_that_take_more_than_a_text(shop: dict[str, st
     query = (
         Select(
             User.name,
-            Func.ts_rank(weights, Func.setweight(document, "A"), found) > 0.5,
+            Func.ts_rank(weights, Func.setweight(document, "A"), found) > Func.ts_rank(weights, document, found),
             Func.ts_headline("simple", User.name, found),
             Func.ts_headline(User.name, Func.plainto_tsquery("simple", "ann"), "StartSel=<, StopSel=>"),
             Func.jsonb_path_exists(User.data, "$.a.b"),
