@@ -69,12 +69,19 @@ class _Needs:
         self.required = [column for column in mapper.columns if column.name not in given and _is_ours(column)]
         self.links = [_Link(mapper, key) for key in sorted(mapper.foreign_keys, key=lambda key: len(key.columns))]
         self.limits, self.pairs = limits_of(check.condition for check in described.checks)
+        self.defaulted = {c.name: c for c in mapper.columns if _has_plain_default(c)}
         listed = [name for key in described.uniques for name in key.columns]
         listed += described.primary_key.columns if described.primary_key is not None else ()
         texts = [element for index in described.indexes if index.unique for element in index.elements]
         texts += re.findall(r'([\w"]+) WITH =', " ".join(each.definition for each in described.excludes))
         words = {word for text in texts for word in re.findall(r"\w+", text)}
         self.unique = {*listed, *words}
+
+    def compared_with(self, columns: list[Column[Any]]) -> list[Column[Any]]:
+        """Return the columns whose default a check compares with one of these: `now()` is not less than any value."""
+        names = {column.name for column in columns}
+        both_ways = [*self.pairs, *((high, low) for low, high in self.pairs)]
+        return [self.defaulted[other] for name, other in both_ways if name in names and other in self.defaulted]
 
 
 class _Row:
@@ -153,8 +160,9 @@ class _Construction:
         return mapper.cls(**row.values)
 
     def _fill(self, row: _Row) -> None:
-        for column in row.needs.required:
-            if column.key not in row.values and column.key not in row.linked:
+        required = [c for c in row.needs.required if c.key not in row.values and c.key not in row.linked]
+        for column in (*required, *row.needs.compared_with(required)):
+            if column.key not in row.values:
                 limits = row.needs.limits.get(column.name or "", Limits())
                 unique = column.name in row.needs.unique
                 row.values[column.key or ""] = self._values.value(column, limits, unique=unique)
@@ -264,6 +272,10 @@ class _Making:
 def _is_ours(column: Column[Any]) -> bool:
     """Tell whether the program must give the column a value."""
     return not (column.has_default() or column.pg_type.serial or is_system(column))
+
+
+def _has_plain_default(column: Column[Any]) -> bool:
+    return not column.version and (column.has_default() or column.server_default is not None)
 
 
 def _given_parents(mapper: Mapper, given: Mapping[str, Any]) -> list[str]:

@@ -125,7 +125,16 @@ class Odd(PSQLModel):
     n: Column[int]
 
 
-MODELS = [Tenant, User, Post, Kinds, Boss, Odd]
+@table("made_visits", constraints=[Check("leaves > comes"), Check("seats >= taken")])
+class Visit(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+    comes: Column[dt.datetime] = Column(server_default="now()")
+    leaves: Column[dt.datetime]
+    seats: Column[int] = Column(default=-1)
+    taken: Column[int]
+
+
+MODELS = [Tenant, User, Post, Kinds, Boss, Odd, Visit]
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +191,17 @@ async def test_rows_that_the_database_takes(making: Making) -> None:
         assert all(post.tenant_id == post.user.tenant_id and post.user_number == post.user.number for post in posts)
     assert {kind.mood for kind in kinds} == set(Mood)
     assert all(kind.starts < kind.ends and 0 < kind.ratio < 1 for kind in kinds)
+
+
+async def test_a_default_that_a_check_compares_with_a_made_value_gives_way(making: Making) -> None:
+    late = dt.datetime(9000, 1, 1, tzinfo=dt.UTC)
+    async with making() as make:
+        for visit in await make.many(Visit, 10):
+            assert visit.leaves > visit.comes
+            assert visit.seats >= visit.taken
+        kept = await make(Visit, leaves=late, taken=-2)
+        assert (kept.leaves, kept.seats, kept.taken) == (late, -1, -2)  # the defaults, where nothing is made up
+        assert kept.comes.year < late.year
 
 
 def _check_users(users: list[User]) -> None:
