@@ -17,6 +17,7 @@ __all__ = [
     "RelationError",
     "QueryError",
     "InvalidValueError",
+    "PageTokenError",
     "SessionError",
     "SessionClosedError",
     "NoActiveSessionError",
@@ -90,6 +91,10 @@ class QueryError(PSQLModelError):
 
 class InvalidValueError(PSQLModelError, ValueError):
     """A value does not fit the type of its column."""
+
+
+class PageTokenError(QueryError, InvalidValueError):
+    """The token that came back for a page is none that this order gave: it comes from outside."""
 
 
 class SessionError(PSQLModelError):

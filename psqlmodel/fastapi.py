@@ -5,8 +5,8 @@ It adds nothing to FastAPI but what FastAPI asks for: a lifespan, dependencies, 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -33,6 +33,7 @@ from psqlmodel.errors import (
     LockNotAvailable,
     NoResultFound,
     NotNullViolation,
+    PageTokenError,
     PoolTimeout,
     PSQLModelError,
     StaleObjectError,
@@ -78,21 +79,24 @@ class Database:
         self._models = list(models)
         self._session_options = dict(session_options or {})
         self._options = options
-        self._engines: tuple[Engine, AsyncEngine] | None = None
+        self._engines: tuple[Engine | None, AsyncEngine | None] | None = None
+        self._lent = False
 
     @asynccontextmanager
     async def lifespan(self, app: Any = None) -> AsyncGenerator[None, None]:
         """Open the engines for as long as the application runs: `FastAPI(lifespan=database.lifespan)`.
 
-        In a lifespan of your own: `async with database.lifespan(app): …`.
+        In a lifespan of your own: `async with database.lifespan(app): …`. Within `using` it opens and closes nothing.
         """
+        if self._lent:
+            yield
+            return
         engine: Engine = await anyio.to_thread.run_sync(partial(create_engine, self._dsn, **self._options))
-        async_engine = create_async_engine(self._dsn, **self._options)
+        async_engine = create_async_engine(engine.embedded_dsn or self._dsn, **self._options)
         try:
             if self._models:
                 await anyio.to_thread.run_sync(engine.create_all, self._models)
-            self._engines = engine, async_engine
-            self._turns = anyio.Semaphore(engine.pool.status().max_size)
+            self._open(engine, async_engine)
             yield
         finally:
             self._engines = None
@@ -100,21 +104,54 @@ class Database:
                 await async_engine.dispose()
                 await anyio.to_thread.run_sync(engine.dispose)
 
+    @contextmanager
+    def using(self, *engines: Engine | AsyncEngine) -> Generator[None]:
+        """Work on engines of somebody else for a block, which neither makes tables nor closes them: those of a test.
+
+        Params: engines – one of each kind, or only the one that the routes of the block need.
+        Raises `ConfigurationError` while the database is open.
+
+            with database.using(async_engine):
+                client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+        """
+        if self._engines is not None:
+            raise ConfigurationError("the database is open already: using() comes before the lifespan begins")
+        synchronous = next((each for each in engines if isinstance(each, Engine)), None)
+        asynchronous = next((each for each in engines if isinstance(each, AsyncEngine)), None)
+        self._open(synchronous, asynchronous)
+        self._lent = True
+        try:
+            yield
+        finally:
+            self._lent, self._engines = False, None
+
+    def _open(self, engine: Engine | None, async_engine: AsyncEngine | None) -> None:
+        self._engines = engine, async_engine
+        if engine is not None:
+            self._turns = anyio.Semaphore(engine.pool.status().max_size)
+
     @property
     def engine(self) -> Engine:
         """The synchronous engine. Raises `ConfigurationError` outside of the lifespan."""
-        return self._running()[0]
+        found = self._running()[0]
+        if found is None:
+            raise ConfigurationError("using() was given no synchronous engine: database.using(engine, async_engine)")
+        return found
 
     @property
     def async_engine(self) -> AsyncEngine:
         """The asynchronous engine. Raises `ConfigurationError` outside of the lifespan."""
-        return self._running()[1]
+        found = self._running()[1]
+        if found is None:
+            raise ConfigurationError("using() was given no asynchronous engine: database.using(engine, async_engine)")
+        return found
 
-    def _running(self) -> tuple[Engine, AsyncEngine]:
+    def _running(self) -> tuple[Engine | None, AsyncEngine | None]:
         if self._engines is None:
             raise ConfigurationError(
                 "the database is not open: write FastAPI(lifespan=database.lifespan), and run the application with its "
-                "lifespan (in tests: with TestClient(app) as client)"
+                "lifespan (in tests: with TestClient(app) as client), or on engines of the test: with "
+                "database.using(engine, async_engine)"
             )
         return self._engines
 
@@ -147,7 +184,7 @@ class Database:
         FastAPI runs a route, and afterwards makes its answer, in one of 40 threads. Were all of them to wait for a
         connection, no answer could be made, and those who have the connections would not give them back.
         """
-        _ = self._running()
+        _ = self.engine
         timeout = float(self._options.get("pool_timeout", Options.defaults["pool_timeout"]))
         try:
             with anyio.fail_after(timeout):
@@ -223,8 +260,8 @@ def error_handlers() -> dict[int | type[Exception], Handler]:
 
     404: `NoResultFound`. 409: a unique or excluded value that is taken, a row that is missing or still referred to, an
     object that someone else changed, a conflict with another transaction, a lock that is held. 422: a value that the
-    column can't hold, NULL where there must be a value, a CHECK that fails. 503: no connection became free in time.
-    The answers name columns in FastAPI's own form, and tell neither SQL nor values.
+    column can't hold, NULL where there must be a value, a CHECK that fails, a token that is none of a page. 503: no
+    connection became free in time. The answers name columns in FastAPI's own form, and tell neither SQL nor values.
     """
     return {
         NoResultFound: _not_found,
@@ -275,6 +312,10 @@ async def _busy(request: Request, error: PoolTimeout) -> JSONResponse:
 def _details(error: PSQLModelError, said: Iterable[tuple[type[Exception], str, str]]) -> list[dict[str, Any]]:
     """Return the error in the form of FastAPI's own validation errors, one for each column that it names."""
     name, text = next((name, text) for kind, name, text in said if isinstance(error, kind))
+    if isinstance(error, PageTokenError):
+        return [
+            {"type": "page_token", "loc": ["query"], "msg": "This is no token of these pages; begin with the first"}
+        ]
     if isinstance(error, InvalidValueError):
         return [{"type": name, "loc": ["body"], "msg": str(error)}]  # which never tells the value
     columns = _attributes(error) if isinstance(error, DatabaseError) else []

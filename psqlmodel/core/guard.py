@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     import asyncio
 
 _OWN = __name__.partition(".")[0] + "."
+_RUNNERS = ("asyncio.", "concurrent.futures.", "threading")  # who calls what the program handed over
 
 
-Site: TypeAlias = tuple[CodeType, int]  # and the line
+Site: TypeAlias = tuple[
+    CodeType, int
+]  # and the line; 0 where the code is a method of the library that a task is made of
 User: TypeAlias = tuple[int, "asyncio.Task[Any] | None"]
 
 
@@ -116,14 +119,23 @@ def _user() -> User:
 
 
 def _site(frame: FrameType) -> Site:
-    """Return the place in the program that called the library, in whose code `frame` is."""
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_OWN):
-        frame = frame.f_back
-    return frame.f_code, frame.f_lineno
+    """Return the place in the program that called the library, in whose code `frame` is.
+
+    A method that the program handed to `asyncio.gather` or to a thread has no caller in the program: itself then.
+    """
+    caller: FrameType | None = frame
+    module = ""
+    while caller is not None and (module := caller.f_globals.get("__name__", "")).startswith(_OWN):
+        frame, caller = caller, caller.f_back
+    if caller is None or module.startswith(_RUNNERS):  # an event loop in C leaves no frame
+        return frame.f_code, 0
+    return caller.f_code, caller.f_lineno
 
 
 def _spelled(held: FrameType | Site | None) -> str:
     if held is None:
         return "another place"
     code, line = _site(held) if isinstance(held, FrameType) else held
+    if not line:
+        return f"{code.co_qualname}(…) as a task of its own"
     return f"{code.co_filename}:{line} in {code.co_qualname}"

@@ -264,15 +264,20 @@ def check(workspace: Workspace) -> None:
     failure = savepoints[-1].failure if savepoints else None
     if failure is not None:
         raise TransactionAbortedError(
-            f"the savepoint was rolled back because of an earlier error ({type(failure).__name__}: {failure}); leave "
+            f"the savepoint was rolled back because of an earlier error ({_told(failure)}); leave "
             "the block of begin_nested() to go on"
         ) from failure
     failure = workspace.transaction.failure
     if failure is not None:
         raise TransactionAbortedError(
-            f"the transaction was rolled back because of an earlier error ({type(failure).__name__}: {failure}), and "
+            f"the transaction was rolled back because of an earlier error ({_told(failure)}), and "
             "its earlier work with it; call session.rollback() to go on with a new transaction"
         ) from failure
+
+
+def _told(failure: BaseException) -> str:
+    """Return an error in words; a cancellation has none of its own."""
+    return f"{type(failure).__name__}: {failure}" if str(failure) else type(failure).__name__
 
 
 def commit(workspace: Workspace) -> Steps[None]:

@@ -68,7 +68,7 @@ def _schema_of_objects(mapper: Mapper, handler: Any, shape: Shape) -> core_schem
     if shape.purpose == "update":
         raise ConfigurationError(f"changes of a {mapper.name} are no {mapper.name}: write Update[{mapper.name}]")
     return core_schema.no_info_wrap_validator_function(
-        _accepting(mapper.cls),
+        _accepting(mapper.cls, _without_rows(mapper, shape)),
         handler.generate_schema(input_form(mapper, shape)),
         serialization=core_schema.plain_serializer_function_ser_schema(
             _showing(mapper.cls, shape),
@@ -78,14 +78,28 @@ def _schema_of_objects(mapper: Mapper, handler: Any, shape: Shape) -> core_schem
     )
 
 
-def _accepting(cls: type[PSQLModel]) -> Callable[[Any, Callable[[Any], Any]], Any]:
+def _without_rows(mapper: Mapper, shape: Shape) -> Callable[[], dict[str, Any]]:
+    """Return what makes the relations of a new object to which data brings nothing: its row is new, so they are empty.
+
+    Else an answer that shows them would fail for data that leaves them out, and only for that.
+    """
+    if shape.purpose != "create":
+        return dict
+    relations = [path.relation for path in shape.relations or ()]
+    given = [(relation.key, relation.many) for relation in relations if not relation.outgoing]
+    return lambda: {key: [] if many else None for key, many in given}
+
+
+def _accepting(
+    cls: type[PSQLModel], without_rows: Callable[[], dict[str, Any]]
+) -> Callable[[Any, Callable[[Any], Any]], Any]:
     def accept(value: Any, validated: Callable[[Any], Any]) -> Any:
         if isinstance(value, cls):
             return value
         if isinstance(value, Instance):
             kinds = {"expected": cls.__name__, "given": type(value).__name__}
             raise PydanticCustomError("model_class", "Input should be a {expected}, not a {given}", kinds)
-        return cls(**validated(value))
+        return cls(**{**without_rows(), **validated(value)})
 
     accept.__name__ = cls.__name__  # errors tell it
     return accept
@@ -122,6 +136,7 @@ def _schema_of_changes(mapper: Mapper, handler: Any, shape: Shape) -> core_schem
             return value
         return Update(mapper.cls, validated(value))
 
+    accept.__name__ = f"Update[{mapper.name}]"  # errors tell it
     return core_schema.no_info_wrap_validator_function(
         accept, form, serialization=core_schema.plain_serializer_function_ser_schema(dict, return_schema=form)
     )

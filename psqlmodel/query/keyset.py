@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from psqlmodel.errors import QueryError
+from psqlmodel.errors import PageTokenError, QueryError
 from psqlmodel.query.constructs import Row
 from psqlmodel.query.expression import ColumnExpression, Expression, Ordering
 from psqlmodel.query.outputs import EntityOutput
@@ -69,17 +69,19 @@ class Keyset:
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     def values(self, token: str) -> list[Any]:
-        """Return the values of a token; raises `QueryError` for one that is none, or of another order."""
+        """Return the values of a token; raises `PageTokenError` for one that is none, or of another order."""
         try:
             mark, texts = json.loads(base64.urlsafe_b64decode(token.encode() + b"=" * (-len(token) % 4)))
             if mark != self._mark() or len(texts) != len(self.columns):
-                raise QueryError("the token of page belongs to a query with another order; begin with the first page")
+                raise PageTokenError(
+                    "the token of page belongs to a query with another order; begin with the first page"
+                )
             pairs = zip(self.columns, texts, strict=True)
             return [None if text is None else column.type.load_text(text) for column, text in pairs]
-        except QueryError:
+        except PageTokenError:
             raise
         except Exception as error:  # whatever a stranger sent
-            raise QueryError("the token of page is none that page gave; begin with the first page") from error
+            raise PageTokenError("the token of page is none that page gave; begin with the first page") from error
 
     def _mark(self) -> int:
         """Return a number that says which order a token belongs to."""

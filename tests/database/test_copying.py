@@ -14,7 +14,6 @@ import pytest
 from psqlmodel import (
     DataError,
     InvalidValueError,
-    MappingError,
     NotMappedError,
     PSQLModelError,
     QueryError,
@@ -217,7 +216,7 @@ async def test_what_can_not_be_copied_is_refused(
 @pytest.mark.parametrize(
     ("text", "error", "words"),
     [
-        ("id,nam\n", MappingError, "no column 'nam'; did you mean 'name'"),
+        ("id,nam\n", InvalidValueError, "the first line: Tag has no column 'nam'; did you mean 'name'"),
         ("id,id\n", InvalidValueError, "Tag.id twice"),
         ("", InvalidValueError, "the first line names the columns of Tag"),
     ],

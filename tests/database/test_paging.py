@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from psqlmodel import Alias, Column, Count, PSQLModel, QueryError, Relation, Select, table
+from psqlmodel import (
+    Alias,
+    Column,
+    Count,
+    InvalidValueError,
+    PageTokenError,
+    PSQLModel,
+    QueryError,
+    Relation,
+    Select,
+    table,
+)
 from psqlmodel.query.keyset import Keyset
 
 from .both import Both
@@ -175,7 +186,6 @@ async def test_what_is_refused(people: Both) -> None:
         (Select(Person).Join(other, other.id == Person.id).OrderBy(Pet.one), {}, "order by columns of Person"),
         (Select(Keyless), {}, "primary key"),
         (Select(Person).OrderBy(Person.id), {"size": 0}, "from 1 on"),
-        (Select(Person).OrderBy(Person.id), {"after": "nonsense"}, "none that page gave"),
         (Select(Person).OrderBy(Person.id), {"after": "x", "before": "y"}, "not both"),
         (Select(Person.id, Count()).GroupBy(Person.id), {}, "one model"),
     ]
@@ -183,9 +193,19 @@ async def test_what_is_refused(people: Both) -> None:
         for query, options, said in cases:
             with pytest.raises(QueryError, match=said):
                 await session.page(query, **options)
-        token = (await session.page(Select(Person).OrderBy(Person.name), size=1)).next
-        with pytest.raises(QueryError, match="another order"):
+
+
+async def test_a_token_that_is_none_is_an_error_of_its_own(people: Both) -> None:
+    """It comes from outside: a service answers it as it answers other bad values."""
+    order = Select(Person).OrderBy(Person.name)
+    async with people.session() as session:
+        with pytest.raises(PageTokenError, match="none that page gave"):
+            await session.page(order, after="nonsense")
+        token = (await session.page(order, size=1)).next
+        with pytest.raises(PageTokenError, match="another order"):
             await session.page(Select(Person).OrderBy(Person.name.Desc()), after=token)
+    assert issubclass(PageTokenError, QueryError)
+    assert issubclass(PageTokenError, InvalidValueError)
 
 
 async def test_a_hostile_token_is_a_value_and_no_sql(people: Both) -> None:

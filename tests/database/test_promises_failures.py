@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +24,7 @@ from psqlmodel import (
     Session,
     SessionClosedError,
     StaleObjectError,
+    TransactionAbortedError,
     UniqueViolation,
     Update,
 )
@@ -173,7 +175,7 @@ async def test_two_threads_in_one_session_are_refused(both: Both) -> None:
         with pytest.raises(ConcurrentUseError):
             session.add(User(name="x"))
         holder.close()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
     message = str(caught.value)
     assert message.count("test_promises_failures.py") == 2, "both call sites are named"
@@ -191,6 +193,28 @@ async def test_two_tasks_in_one_session_are_refused(both: Both) -> None:
         await holder.rollback()
         await waiting
     assert str(caught.value).count("test_promises_failures.py") == 2
+
+
+@only_async
+async def test_methods_that_are_tasks_are_named_themselves(both: Both) -> None:
+    """Nothing in the program calls them: only the event loop does."""
+    async with AsyncSession(both.engine) as session:
+        first, second = await asyncio.gather(session.get(User, 1), session.get(User, 2), return_exceptions=True)
+    assert not isinstance(first, BaseException)
+    assert str(second).count("AsyncSession.get(…) as a task of its own") == 2
+
+
+@only_sync
+async def test_methods_that_are_jobs_of_threads_are_named_themselves(both: Both) -> None:
+    with Session(both.engine) as session, both.engine.transaction() as holder, ThreadPoolExecutor(1) as threads:
+        holder.execute("SELECT pg_advisory_xact_lock(79)")
+        waiting = threads.submit(session.exec, "SELECT pg_advisory_xact_lock(79)")
+        while both.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == 0:
+            pass
+        with pytest.raises(ConcurrentUseError, match=r"while Session\.exec\(…\) as a task of its own goes on"):
+            session.get(User, 1)
+        holder.close()
+        waiting.result(30)
 
 
 async def _lock(session: AsyncSession) -> None:
@@ -226,6 +250,8 @@ async def test_a_cancelled_statement_throws_the_connection_away(both: Both) -> N
             await task
         assert in_use(both) == 0
         assert user.name == "Ada"
+        with pytest.raises(TransactionAbortedError, match=r"an earlier error \(CancelledError\), and its"):
+            await session.get(User, 2)
         await session.rollback()
         assert await session.exec_scalar("SELECT pg_backend_pid()") != pid
     assert both.value("SELECT name FROM users") == "Ada"

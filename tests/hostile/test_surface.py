@@ -122,6 +122,7 @@ TEXTLESS_METHODS = {
         "deleted",
         "dirty",
         "dispose",
+        "embedded_dsn",
         "expunge",
         "expunge_all",
         "here",

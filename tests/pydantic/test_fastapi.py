@@ -14,12 +14,20 @@ import httpx
 import pytest
 from fastapi import FastAPI, HTTPException
 
-from psqlmodel import ConfigurationError, Engine, Select, UncommittedChangesWarning, create_engine
+from psqlmodel import (
+    AsyncSession,
+    ConfigurationError,
+    Engine,
+    Select,
+    UncommittedChangesWarning,
+    create_async_engine,
+    create_engine,
+)
 from psqlmodel.embedded import Server
 from psqlmodel.fastapi import Database, found
 from tests.examples.service import running
 
-from .models import Team
+from .models import MODELS, Team
 
 _names = itertools.count(1)
 
@@ -163,6 +171,12 @@ def test_bad_values(web: httpx.Client, kind: str) -> None:
         assert "SELECT" not in refused.text
 
 
+def test_a_token_that_is_none(web: httpx.Client, kind: str) -> None:
+    assert web.get(f"/{kind}/page").status_code == 200
+    refused = web.get(f"/{kind}/page", params={"after": "x'; DROP TABLE web_heroes"})
+    assert (refused.status_code, details(refused)) == (422, [("page_token", ["query"])])
+
+
 def test_what_someone_else_holds(web: httpx.Client, sql: Engine, kind: str) -> None:
     hero = web.post(f"/{kind}/heroes", json={"name": name()}).json()["id"]
     with sql.transaction() as held:
@@ -216,6 +230,49 @@ async def test_engines_live_as_long_as_the_application(heroes_dsn: str) -> None:
     with pytest.raises(ConfigurationError, match="not open"):
         _ = database.async_engine
     assert engine.pool.status().size == async_engine.pool.status().size == 0
+
+
+async def test_both_engines_share_an_embedded_server() -> None:
+    """The tables that the one makes are there for the other."""
+    database = Database("embedded", models=MODELS)
+    async with database.lifespan(), AsyncSession(database.async_engine) as session:
+        assert await session.exec(Select(Team)).all() == []
+
+
+async def test_the_engines_of_somebody_else(heroes_dsn: str) -> None:
+    database = Database("postgresql://nobody@127.0.0.1:1/nowhere", models=MODELS)
+    app = FastAPI(lifespan=database.lifespan)
+
+    @app.get("/sync")
+    def which(session: Any = database.session) -> bool:
+        return session.engine is engine
+
+    @app.get("/async")
+    async def which_async(session: Any = database.async_transaction) -> bool:
+        return session.engine is database.async_engine is async_engine
+
+    async with create_async_engine(heroes_dsn) as async_engine:
+        with create_engine(heroes_dsn) as engine:
+            transport = httpx.ASGITransport(app)
+            with database.using(engine, async_engine):
+                async with database.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+                    assert (await client.get("/sync")).json() is True
+                    assert (await client.get("/async")).json() is True
+                assert database.engine.execute("SELECT 1").scalar() == 1, "the lifespan has closed nothing"
+            with pytest.raises(ConfigurationError, match="not open"):
+                _ = database.engine
+
+
+async def test_engines_that_were_not_lent(heroes_dsn: str) -> None:
+    database = Database(heroes_dsn)
+    with create_engine(heroes_dsn) as engine:
+        with database.using(engine), pytest.raises(ConfigurationError, match="no asynchronous engine"):
+            _ = database.async_engine
+        with database.using(), pytest.raises(ConfigurationError, match="no synchronous engine"):
+            _ = database.engine
+        async with database.lifespan():
+            with pytest.raises(ConfigurationError, match="open already"), database.using(engine):
+                pass
 
 
 def test_found() -> None:

@@ -239,6 +239,34 @@ def test_a_key_may_be_missing_where_the_object_comes() -> None:
     assert hero.team.name == "x"
 
 
+async def test_a_new_object_without_related_ones_has_empty_relations(both: Both) -> None:
+    """Its answer may show them, whatever the data had: they are loaded, also after the commit."""
+    shape = Shape("create", relations=[Team.heroes.Include(Hero.powers), Team.city])
+    validated = TypeAdapter(Annotated[Team, shape]).validate_python
+    teams = [validated({"name": "Four"}), validated({"name": "Five", "heroes": [{"name": "Ada"}]})]
+    async with both.session() as session:
+        await session.add_all(teams)
+        await session.commit()
+    shown = TypeAdapter(Annotated[Team, Shape("read", relations=[Team.heroes.Include(Hero.powers)])]).dump_python
+    assert shown(teams[0])["heroes"] == []
+    assert [hero["powers"] for hero in shown(teams[1])["heroes"]] == [[]]
+    four, five = validated({"name": "x"}), validated({"name": "y"})
+    assert four.heroes is not five.heroes
+
+
+async def test_a_key_of_a_new_object_counts_where_the_data_bring_no_parent(both: Both) -> None:
+    async with both.session() as session:
+        await session.add(Team(name="Four"))
+        await session.flush()
+        shape = Annotated[Hero, Shape("create", relations=[Hero.team, Hero.powers])]
+        key = (await session.exec(Select(Team)).one()).id
+        hero = TypeAdapter(shape).validate_python({"name": "Ada", "team_id": key})
+        await session.add(hero)
+        await session.flush()
+        assert hero.team_id == key
+        await session.rollback()
+
+
 # --- what validates can be stored -------------------------------------------------------------------------------------
 
 _texts = st.text(max_size=8)

@@ -17,13 +17,14 @@ from psqlmodel.core.transaction import execute, within
 from psqlmodel.core.unitofwork.blame import blame
 from psqlmodel.core.unitofwork.flush import flush
 from psqlmodel.drivers.files import Source, reading, writing
-from psqlmodel.errors import DatabaseError, InvalidValueError, QueryError
+from psqlmodel.errors import DatabaseError, InvalidValueError, MappingError, QueryError
 from psqlmodel.model.fields import Column
 from psqlmodel.model.mapper import Mapper, mapper_of
 from psqlmodel.query.outputs import Output
 from psqlmodel.query.quoting import quote
 from psqlmodel.query.rowset import Rowset
 from psqlmodel.query.select import Select, SelectQuery
+from psqlmodel.query.sql import by_hand
 from psqlmodel.steps import CopyIn, CopyOut, Steps
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ def copy_from(workspace: Workspace, model: type, file: Any, *, format: str = "cs
 
     The first line of a CSV file names its columns, unless `columns` does; so does the schema of an Arrow file. A binary
     file has `columns`, by default all that the database does not compute, in the order of the model. The database makes
-    what is not in the file. Raises the server's errors with the line or row, `MappingError` for a name that is no
-    column, `QueryError` for another format, `InvalidValueError` for a file that is not of the format.
+    what is not in the file. Raises the server's errors with the line or row, `MappingError` where `columns` names what
+    is no column, `QueryError` for another format, `InvalidValueError` for a file that is not of the format, or names
+    what is no column.
     """
     _check_format("copy_from", format)
     mapper = mapper_of(model)
@@ -96,6 +98,12 @@ def _compiled(workspace: Workspace, query: Any) -> Steps[tuple[str, list[Any], S
         if workspace.autoflush:
             yield from flush(workspace)
         return query.rstrip(" \n\t;"), [], ()
+    written = by_hand(query)
+    if written is not None:
+        if workspace.autoflush:
+            yield from flush(workspace)
+        text, args = written.statement()
+        return text.rstrip(" \n\t;"), args, ()
     if isinstance(query, type):
         query = Select(mapper_of(query).cls)
     if not isinstance(query, Rowset) or query.extra_tables:
@@ -160,7 +168,10 @@ def _header(mapper: Mapper, source: Source) -> list[Column[Any]]:
 def _found(mapper: Mapper, names: Sequence[str], where: str) -> list[Column[Any]]:
     if not names:
         raise InvalidValueError(f"copy_from: {where} names the columns of {mapper.name}, and it is empty")
-    found = [mapper.by_name[name] if name in mapper.by_name else mapper.column(name) for name in names]
+    try:
+        found = [mapper.by_name[name] if name in mapper.by_name else mapper.column(name) for name in names]
+    except MappingError as error:  # the file is outside data, and no mistake of the program
+        raise InvalidValueError(f"copy_from: {where}: {error}") from None
     twice = [column.key for n, column in enumerate(found) if any(column is other for other in found[:n])]
     if twice:
         raise InvalidValueError(f"copy_from: {where} names {mapper.name}.{twice[0]} twice")

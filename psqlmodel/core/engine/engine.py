@@ -162,6 +162,14 @@ class EngineBase:
         return self
 
     @property
+    def embedded_dsn(self) -> str | None:
+        """The DSN of the embedded server that the engine uses, for another engine on the same data; else None.
+
+        An asynchronous engine knows it once it has connected.
+        """
+        return None if self._server is None else str(self._server.dsn)
+
+    @property
     def pooler(self) -> str | None:
         """The pooler in front of the server: "pgbouncer", or None where there is none or nobody knows yet."""
         return PGBOUNCER if self._pooled else None

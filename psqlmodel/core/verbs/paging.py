@@ -42,7 +42,8 @@ class Page(Generic[T]):
 def page(workspace: Workspace, query: Any, after: str | None, before: str | None, size: int) -> Steps[Page[Any]]:
     """Return the objects of a query after (or before) a token, `size` of them at most.
 
-    Raises `QueryError` for a query that has no order of its own columns, and for tokens of other queries.
+    Raises `QueryError` for a query that has no order of its own columns, `PageTokenError` for a token that is none, or
+    of another order.
     """
     if type(size) is not int or size < 1:
         raise QueryError(f"the size of a page is a whole number from 1 on, not {size!r}")

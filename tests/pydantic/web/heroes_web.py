@@ -156,6 +156,16 @@ async def async_sql(name: str, session: Async) -> None:
     await session.exec(SQL[name])
 
 
+@app.get("/sync/page")
+def sync_page(session: Sync, after: str | None = None) -> list[Read[Hero]]:
+    return list(session.page(Select(Hero).OrderBy(Hero.name), after=after))
+
+
+@app.get("/async/page")
+async def async_page(session: Async, after: str | None = None) -> list[Read[Hero]]:
+    return list(await session.page(Select(Hero).OrderBy(Hero.name), after=after))
+
+
 @app.post("/sync/stale/{hero_id}")
 def sync_stale(hero_id: int, session: Sync) -> None:
     hero = session.exec(Select(Hero).Where(Hero.id == hero_id)).one()
