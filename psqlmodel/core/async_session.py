@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from psqlmodel.core.loading.streaming import AsyncStream
     from psqlmodel.observe.plan import QueryPlan
     from psqlmodel.query.sql import RawSQL
+    from psqlmodel.query.templates import Template
 
 __all__ = ["AsyncEngine", "AsyncSession"]
 
@@ -167,7 +168,7 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
     @overload
     def exec(self, query: Query[T], params: None = None) -> PendingResult[T]: ...
     @overload
-    def exec(self, query: str | RawSQL, params: Params = None) -> PendingResult[Row]: ...
+    def exec(self, query: str | RawSQL | Template, params: Params = None) -> PendingResult[Row]: ...
     def exec(self, query: Any, params: Any = None) -> PendingResult[Any]:
         """Execute a query or SQL text when the result, or one of its methods, is awaited; see `Session.exec`.
 
@@ -181,7 +182,7 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
     @overload
     def exec_one(self, query: Query[T], params: None = None) -> PendingQuery[T | None]: ...
     @overload
-    def exec_one(self, query: str | RawSQL, params: Params = None) -> PendingQuery[Row | None]: ...
+    def exec_one(self, query: str | RawSQL | Template, params: Params = None) -> PendingQuery[Row | None]: ...
     def exec_one(self, query: Any, params: Any = None) -> PendingQuery[Any]:
         """Return the first object or row of a query, or None."""
         return self.exec(query, params).first()
@@ -191,7 +192,7 @@ class AsyncSession(AsyncVerbs, SessionBase[AsyncEngine]):
     @overload
     def exec_scalar(self, query: Query[T], params: None = None) -> PendingQuery[T | None]: ...
     @overload
-    def exec_scalar(self, query: str | RawSQL, params: Params = None) -> PendingQuery[Any]: ...
+    def exec_scalar(self, query: str | RawSQL | Template, params: Params = None) -> PendingQuery[Any]: ...
     def exec_scalar(self, query: Any, params: Any = None) -> PendingQuery[Any]:
         """Return the first value of the first row of a query, or None."""
         return self.exec(query, params).scalar()

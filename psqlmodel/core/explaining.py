@@ -13,6 +13,7 @@ from psqlmodel.core.transaction import execute, rollback_savepoint
 from psqlmodel.errors import PSQLModelError, QueryError
 from psqlmodel.observe.plan import QueryPlan
 from psqlmodel.query.raw import translate_params
+from psqlmodel.query.sql import by_hand
 from psqlmodel.query.statement import Query
 from psqlmodel.steps import Statement, Steps
 
@@ -51,9 +52,14 @@ def _analyzed(workspace: Workspace, text: str, args: Any) -> Steps[QueryPlan]:
 def _statement(workspace: Workspace, query: Any, params: Any) -> Steps[tuple[str, Any]]:
     if isinstance(query, str):
         return translate_params(query, params)
-    if not isinstance(query, Query):
+    written = None if isinstance(query, Query) else by_hand(query)
+    if written is None and not isinstance(query, Query):
         raise QueryError(f"explain takes a query or SQL text, not {type(query).__name__}")
     if params is not None:
-        raise QueryError("params belong to SQL text; a query of the builder has its values inside")
+        raise QueryError(
+            "params belong to SQL text; a query of the builder, SQL(…) and t-strings have their values inside"
+        )
+    if written is not None:
+        return written.statement()
     compiled = yield from prepared(workspace, query)
     return compiled.text, compiled.args

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from psqlmodel.core.loading.streaming import Stream
     from psqlmodel.observe.plan import QueryPlan
     from psqlmodel.query.sql import RawSQL
+    from psqlmodel.query.templates import Template
 
 __all__ = ["Engine", "Session", "create_async_engine", "create_engine"]
 
@@ -223,7 +224,7 @@ class Session(Verbs, SessionBase[Engine]):
     @overload
     def exec(self, query: Query[T], params: None = None) -> QueryResult[T]: ...
     @overload
-    def exec(self, query: str | RawSQL, params: Params = None) -> QueryResult[Row]: ...
+    def exec(self, query: str | RawSQL | Template, params: Params = None) -> QueryResult[Row]: ...
     def exec(self, query: Any, params: Any = None) -> QueryResult[Any]:
         """Execute a query or SQL text and return its result.
 
@@ -236,7 +237,7 @@ class Session(Verbs, SessionBase[Engine]):
     @overload
     def exec_one(self, query: Query[T], params: None = None) -> T | None: ...
     @overload
-    def exec_one(self, query: str | RawSQL, params: Params = None) -> Row | None: ...
+    def exec_one(self, query: str | RawSQL | Template, params: Params = None) -> Row | None: ...
     def exec_one(self, query: Any, params: Any = None) -> Any:
         """Return the first object or row of a query, or None."""
         return self.exec(query, params).first()
@@ -246,7 +247,7 @@ class Session(Verbs, SessionBase[Engine]):
     @overload
     def exec_scalar(self, query: Query[T], params: None = None) -> T | None: ...
     @overload
-    def exec_scalar(self, query: str | RawSQL, params: Params = None) -> Any: ...
+    def exec_scalar(self, query: str | RawSQL | Template, params: Params = None) -> Any: ...
     def exec_scalar(self, query: Any, params: Any = None) -> Any:
         """Return the first value of the first row of a query, or None."""
         return self.exec(query, params).scalar()

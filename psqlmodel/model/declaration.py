@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import FrameType
 from typing import Any, ClassVar, ForwardRef
 
@@ -23,6 +23,9 @@ RESERVED = frozenset(
         *("save", "delete"),
     }
 )
+
+
+_VALUE, _TEXT = 1, 4  # annotationlib.Format, without the import: a class whose names all exist does not need it
 
 
 class Field:
@@ -63,11 +66,31 @@ def declared_fields(owner: str, namespace: dict[str, Any], frame: FrameType) -> 
     return fields, remaining
 
 
+def annotations_in(namespace: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the annotations of a class by its namespace, in their order: values or texts.
+
+    From Python 3.14 on a class body has a function that makes them. Where that knows a name not yet, all of them are
+    texts, as `from __future__ import annotations` makes them. Raises what an annotation raises in both ways.
+    """
+    written: Mapping[str, Any] | None = namespace.get("__annotations__")
+    if written is not None:
+        return written
+    evaluate = namespace.get("__annotate_func__")
+    if evaluate is None:
+        return {}
+    try:
+        return evaluate(_VALUE)  # type: ignore[no-any-return]
+    except Exception:
+        import annotationlib  # type: ignore[import-not-found,unused-ignore]  # Python 3.14
+
+        return annotationlib.call_annotate_function(evaluate, _TEXT)  # type: ignore[no-any-return,unused-ignore]
+
+
 def _fields_of(
     owner: str, namespace: Mapping[str, Any], scopes: tuple[Mapping[str, Any], ...], *, plain: bool
 ) -> dict[str, Field]:
-    annotations = namespace.get("__annotations__", {})
-    names = _Names(*scopes)
+    annotations = annotations_in(namespace)
+    names = _Names(_enclosed_by(namespace), *scopes)
     fields: dict[str, Field] = {}
     for key in [*annotations, *(key for key in namespace if key not in annotations)]:
         field = _field(owner, key, namespace.get(key, UNSET), annotations.get(key, UNSET), names, plain=plain)
@@ -98,7 +121,24 @@ def _is_class_variable(annotation: Any, found: Any) -> bool:
     return found is ClassVar or typing.get_origin(found) is ClassVar or "ClassVar" in str(annotation)
 
 
+def _enclosed_by(namespace: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the annotations of a class see of the functions around it: from Python 3.14 on they are a closure."""
+    evaluate: Any = namespace.get("__annotate_func__")
+    cells: Iterable[Any] = getattr(evaluate, "__closure__", None) or ()
+    names = evaluate.__code__.co_freevars if cells else ()
+    return {name: cell.cell_contents for name, cell in zip(names, cells, strict=True) if _is_filled(cell)}
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 - raises where the function has not come that far
+    except ValueError:
+        return False
+    return True
+
+
 def _evaluate(annotation: Any, names: _Names) -> Any:
+    """Return what an annotation means; it stays as it is where it can't be evaluated."""
     if isinstance(annotation, ForwardRef):
         annotation = annotation.__forward_arg__
     if not isinstance(annotation, str):

@@ -158,9 +158,7 @@ class Mapper:
 
     def write_other(self, obj: PSQLModel, key: str, value: Any) -> None:
         """Write an attribute that is not mapped: allowed if it is private or known to the class, else an error."""
-        if key.startswith("_") or any(
-            key in vars(c) or key in vars(c).get("__annotations__", ()) for c in type(obj).__mro__
-        ):
+        if key.startswith("_") or _is_known(type(obj), key):
             object.__setattr__(obj, key, value)
         else:
             raise AttributeError(self.no_attribute(key))
@@ -280,3 +278,10 @@ def _nearest(found: list[Mapper], near: Mapper, what: str, known: list[str], nam
 
 
 registry = Registry()
+
+
+def _is_known(cls: type, key: str) -> bool:
+    """Tell whether a class or one of its bases has an attribute that is not mapped, or announces one."""
+    from psqlmodel.model.declaration import annotations_in  # which is above the mapper
+
+    return any(key in vars(base) or key in annotations_in(vars(base)) for base in cls.__mro__)

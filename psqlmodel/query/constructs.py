@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 
 from psqlmodel.errors import QueryError
 from psqlmodel.query.expression import (
@@ -29,6 +29,9 @@ from psqlmodel.query.nodes import (
 )
 from psqlmodel.query.statement import Query
 from psqlmodel.query.values import bind_list
+
+if TYPE_CHECKING:
+    from psqlmodel.query.templates import Template
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -237,16 +240,30 @@ EXCLUDED: Final = Source("EXCLUDED", "EXCLUDED")
 Excluded: Final = ExcludedRow()
 
 
-def Text(sql: str, *params: Any) -> Expression[Any]:
+def Text(sql: str | Template, *params: Any) -> Expression[Any]:
     """Write a piece of SQL by hand.
 
     `params` take the place of `%s` in order (or of `%(name)s`, with one mapping); they are values or
     expressions. A literal `%` needs no doubling where there are no params. The text itself must never contain
-    a value.
+    a value. From Python 3.14 on a t-string has them in their places: `Text(t"levenshtein({User.name}, {name}) < 3")`.
 
         Select(User).Where(Text("levenshtein(%s, %s) < 3", User.name, "Ann"))
     """
-    given: Any = params[0] if len(params) == 1 and isinstance(params[0], Mapping) else params
+    if not isinstance(sql, str):
+        if params:
+            raise QueryError("a t-string has its values inside; params belong to Text of a str")
+        return _text_of(sql)
+    return _text(sql, params, params[0] if len(params) == 1 and isinstance(params[0], Mapping) else params)
+
+
+def _text_of(template: Any) -> Expression[Any]:
+    from psqlmodel.query.templates import as_text  # few programs need it
+
+    sql, values = as_text(template)
+    return _text(sql, values, values)
+
+
+def _text(sql: Any, params: Any, given: Any) -> Expression[Any]:
     parts: list[str | Node] = []
     used: set[Any] = set()
     count = 0

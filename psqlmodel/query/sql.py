@@ -7,7 +7,7 @@ query of the builder that loads objects.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from psqlmodel.errors import QueryError
 from psqlmodel.query import raw
@@ -16,6 +16,10 @@ from psqlmodel.query.lexing import first_word
 from psqlmodel.query.nodes import ANY_TABLE, ATOM, DEFERRED, NO_SOURCES, Node
 from psqlmodel.query.select import SelectQuery
 from psqlmodel.query.sources import Table
+from psqlmodel.query.templates import is_template, parts_of
+
+if TYPE_CHECKING:
+    from psqlmodel.query.templates import Template
 
 E = TypeVar("E")
 
@@ -77,17 +81,22 @@ class _Rows:
         return repr(self.__source__)
 
 
-def SQL(text: Any, /, **values: Any) -> RawSQL:
+def SQL(text: str | Template, /, **values: Any) -> RawSQL:
     """Write a statement by hand; each `{name}` is the place of a value, `{{` and `}}` are braces.
 
     A value becomes a parameter. A column or another expression, a query, a model class (its table) stand for their SQL.
-    Raises `QueryError` for names without a value and values without a place.
+    A t-string (Python 3.14) has its values in it, and may have further t-strings in its places. Raises `QueryError`
+    for names without a value and values without a place.
 
         session.exec(SQL("SELECT * FROM users WHERE age > {age}", age=18).Into(User))
         session.exec(SQL("SELECT count(*) FROM {table} WHERE {column} IS NULL", table=User, column=User.email))
     """
-    if not isinstance(text, str):  # a t-string, which has its values
-        return from_template(text)
+    if is_template(text):
+        if values:
+            raise QueryError("a t-string has its values inside; names with values belong to SQL as a str")
+        return _from_template(text)
+    if not isinstance(text, str):
+        raise QueryError(f"expected SQL as a str or a t-string, not {type(text).__name__}")
     used: set[str] = set()
     made = RawSQL(list(_parts(text, values, used)))
     unused = [name for name in values if name not in used]
@@ -96,26 +105,15 @@ def SQL(text: Any, /, **values: Any) -> RawSQL:
     return made
 
 
-def from_template(template: Any) -> RawSQL:
-    """Return the statement of a t-string: `t"SELECT * FROM users WHERE age > {age}"` (Python 3.14).
-
-    Raises `QueryError` for what is none.
-    """
-    if not is_template(template):
-        raise QueryError(f"expected SQL as a str or a t-string, not {type(template).__name__}")
-    parts: list[str | Node] = []
-    for text, each in zip(template.strings, (*template.interpolations, None), strict=True):
-        parts.append(text)
-        if each is not None:
-            if each.conversion or each.format_spec:
-                raise QueryError(f"{{{each.expression}}}: a value in SQL takes no conversion and no format")
-            parts.append(_node(each.value))
-    return RawSQL(parts)
+def by_hand(query: Any) -> RawSQL | None:
+    """Return the statement that `SQL(…)` made, or that a t-string is; None for anything else."""
+    if isinstance(query, RawSQL):
+        return query
+    return _from_template(query) if is_template(query) else None
 
 
-def is_template(value: Any) -> bool:
-    """Tell whether a value is a t-string."""
-    return type(value).__name__ == "Template" and hasattr(value, "strings") and hasattr(value, "interpolations")
+def _from_template(template: Any) -> RawSQL:
+    return RawSQL([part if isinstance(part, str) else _node(part.value) for part in parts_of(template)])
 
 
 def _parts(text: str, values: dict[str, Any], used: set[str]) -> Iterator[str | Node]:
@@ -144,9 +142,12 @@ def _parts(text: str, values: dict[str, Any], used: set[str]) -> Iterator[str | 
 def _node(value: Any) -> Node:
     source = getattr(value, "__source__", None)
     if isinstance(source, Source):
+        if isinstance(getattr(type(value), "__source__", None), Source):
+            raise QueryError(f"a {type(value).__name__} is a row, not a value: give one of its columns, or its class")
         return Expression(source.shape, source.params, NO_SOURCES, source.flags)
-    if isinstance(value, RawSQL):
-        return value._written
+    written = by_hand(value)
+    if written is not None:
+        return written._written
     if isinstance(value, Node):
         shape = value.shape if value.level == ATOM else ("(", value.shape, ")")
         return Expression(shape, value.params, NO_SOURCES, value.flags)

@@ -47,7 +47,8 @@ def test_what_stands_between_is_no_place_of_the_program() -> None:
 
 def test_sites_are_equal_by_place() -> None:
     def twice() -> list[Site | None]:
-        return [caller() for _ in range(2)] + [caller()]
+        other = caller()  # on a line of its own: from Python 3.12 on the comprehension is no function
+        return [*(caller() for _ in range(2)), other]
 
     one, same, other = twice()
     assert (one, hash(one)) == (same, hash(same))

@@ -214,10 +214,10 @@ def select(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded
     if isinstance(query, str):
         return (yield from _execute_sql(workspace, *translate_params(query, params)))
     if not isinstance(query, Query):
-        from psqlmodel.query.sql import RawSQL, from_template, is_template  # most programs need none of it
+        from psqlmodel.query.sql import by_hand  # most programs need none of it
 
-        if isinstance(query, RawSQL) or is_template(query):
-            written = query if isinstance(query, RawSQL) else from_template(query)
+        written = by_hand(query)
+        if written is not None:
             if params is not None:
                 raise QueryError("params belong to SQL text; SQL(…) and t-strings have their values inside")
             return (yield from _execute_sql(workspace, *written.statement()))

@@ -25,7 +25,6 @@ from psqlmodel.core.parallel.tasks import (
     check_open,
     check_workers,
     listed,
-    no_task,
     query_of,
     worker_count,
 )
@@ -96,13 +95,11 @@ def _job(task: Any, number: int) -> Job:
     if isinstance(task, Pending):
         task.take_over()
         return partial(_read, task.query, task.params, task.take)
-    if isinstance(task, Query | str | tuple):
-        return partial(_read, *query_of(task, number), _items)
-    if inspect.isawaitable(task):
+    if not isinstance(task, Query) and inspect.isawaitable(task):
         return partial(_call, lambda: task)
-    if callable(task):
+    if not isinstance(task, Query) and callable(task):
         return partial(_call, task)
-    raise no_task(task, number)
+    return partial(_read, *query_of(task, number), _items)
 
 
 def _items(loaded: Any) -> list[Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psqlmodel.errors import ParallelError, QueryError, SessionClosedError, SessionError
+from psqlmodel.query.sql import by_hand
 from psqlmodel.query.statement import Query
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def as_given(tasks: Any, results: list[Any]) -> Any:
 
 def query_of(task: Any, number: int) -> tuple[Any, Any]:
     """Return the query or SQL text of a task, and its parameters."""
-    if isinstance(task, Query | str):
+    if isinstance(task, Query | str) or by_hand(task) is not None:
         return task, None
     if isinstance(task, tuple) and len(task) == 2 and isinstance(task[0], str):
         return task
