@@ -151,7 +151,7 @@ def test_a_known_key_is_given_while_another_thread_uses_the_session(both: Both) 
 
     def linger(session: Any) -> None:
         within.set()
-        assert enough.wait(10)
+        assert enough.wait(60)
 
     with Session(engine) as session:
         ada = session.get(User, 1)
@@ -159,7 +159,7 @@ def test_a_known_key_is_given_while_another_thread_uses_the_session(both: Both) 
         session.add(User(name="Eve"))
         thread = threading.Thread(target=session.flush)
         thread.start()
-        assert within.wait(10)
+        assert within.wait(60)
         assert session.get(User, 1) is ada
         with pytest.raises(ConcurrentUseError):
             _ = session.get(User, 2)

@@ -168,7 +168,7 @@ async def test_threads_of_a_failed_call_have_ended(both: Both) -> None:
         ended.set()
 
     def failing() -> None:
-        begun.wait(10)
+        begun.wait(60)
         raise LookupError("mine")
 
     with Session(both.engine) as session:  # type: ignore[arg-type]

@@ -124,7 +124,7 @@ async def test_tasks_agree_while_others_write(both: Both, consistent: bool) -> N
 @pytest.mark.parametrize("consistent", [True, False])
 async def test_tasks_of_several_connections_agree(both: Both, consistent: bool) -> None:
     """The same on three connections, which meet before and after each step."""
-    meet: Any = threading.Barrier(3, timeout=10) if both.is_sync else asyncio.Barrier(3)
+    meet: Any = threading.Barrier(3, timeout=60) if both.is_sync else asyncio.Barrier(3)
     read = "SELECT amount, pg_backend_pid() FROM parallel_{}"
 
     def reads_first(session: Any) -> Any:
@@ -159,7 +159,7 @@ async def test_workers_that_join_later_see_what_the_first_sees(both: Both) -> No
     """A writer commits between the snapshot and the transactions of the others, which meet to be on three
     connections.
     """
-    meet: Any = threading.Barrier(3, timeout=10) if both.is_sync else asyncio.Barrier(3)
+    meet: Any = threading.Barrier(3, timeout=60) if both.is_sync else asyncio.Barrier(3)
 
     def body(session: Any) -> Any:
         yield meet.wait()
@@ -305,7 +305,7 @@ async def test_an_aborted_transaction_is_refused(both: Both) -> None:
 
 async def of_pool(both: Both, dsn: str, size: int, body: Callable[[Both], Any]) -> None:
     """Run `body` on an engine whose pool has `size` connections at most."""
-    engine: Any = (create_engine if both.is_sync else create_async_engine)(dsn, max_pool_size=size, pool_timeout=5)
+    engine: Any = (create_engine if both.is_sync else create_async_engine)(dsn, max_pool_size=size, pool_timeout=60)
     small = Both(both.kind, engine, both._sql)
     try:
         await body(small)
@@ -518,7 +518,7 @@ async def test_cancelling_the_caller_ends_the_tasks_of_a_snapshot(both: Both) ->
             await own.exec("SELECT pg_sleep(60)")
 
         running = asyncio.ensure_future(session.parallel_exec([slow, slow, LEFT], consistent=True))
-        await asyncio.wait_for(begun.wait(), 10)
+        await asyncio.wait_for(begun.wait(), 60)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running

@@ -168,7 +168,7 @@ async def test_two_threads_in_one_session_are_refused(both: Both) -> None:
         holder.execute("SELECT pg_advisory_xact_lock(77)")
         thread = threading.Thread(target=lambda: session.exec("SELECT pg_advisory_xact_lock(77)"))
         thread.start()
-        while both.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == 0:
+        while both.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") == 0:
             pass
         with pytest.raises(ConcurrentUseError) as caught:
             session.get(User, 1)
@@ -186,7 +186,7 @@ async def test_two_tasks_in_one_session_are_refused(both: Both) -> None:
     async with AsyncSession(both.engine) as session, AsyncSession(both.engine) as holder:
         await holder.exec("SELECT pg_advisory_xact_lock(78)")
         waiting = asyncio.create_task(_lock(session))
-        while both.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == 0:
+        while both.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") == 0:
             await asyncio.sleep(0)
         with pytest.raises(ConcurrentUseError) as caught:
             await session.get(User, 1)
@@ -209,7 +209,7 @@ async def test_methods_that_are_jobs_of_threads_are_named_themselves(both: Both)
     with Session(both.engine) as session, both.engine.transaction() as holder, ThreadPoolExecutor(1) as threads:
         holder.execute("SELECT pg_advisory_xact_lock(79)")
         waiting = threads.submit(session.exec, "SELECT pg_advisory_xact_lock(79)")
-        while both.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == 0:
+        while both.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") == 0:
             pass
         with pytest.raises(ConcurrentUseError, match=r"while Session\.exec\(…\) as a task of its own goes on"):
             session.get(User, 1)

@@ -15,7 +15,8 @@ from .models import Order, Tag, User
 
 Read = Callable[[Any], Awaitable[Any]]
 
-IN_TRANSACTION = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND xact_start IS NOT NULL"
+IN_TRANSACTION = """SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend' AND xact_start IS NOT NULL"""
 
 
 def open_transactions(both: Both) -> int:

@@ -235,7 +235,7 @@ async def test_2_is_non_blocking(both: Both) -> None:
     async with both.session() as holder, both.session() as waiter:
         await holder.exec("UPDATE users SET name = 'held' WHERE id = 1")
         waiting = asyncio.create_task(_update(waiter))
-        while both.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == 0:
+        while both.value("SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted") == 0:
             await asyncio.sleep(0)
         assert not waiting.done()
         await holder.commit()

@@ -81,7 +81,7 @@ async def test_5_sync_uses_threads(both: Both) -> None:
     import threading
 
     here = threading.get_ident()
-    meet = threading.Barrier(3, timeout=10)  # none gets on unless all three run at the same time
+    meet = threading.Barrier(3, timeout=60)  # none gets on unless all three run at the same time
 
     def task() -> int:
         meet.wait()

@@ -84,7 +84,7 @@ async def test_a_deadlock_is_survived(both: Both, shop_dsn: str, gate: Any) -> N
         threads = [threading.Thread(target=work) for work in (rival, opener)]
         stop = both.engine.on_statement(rival_goes_first)
         threads[0].start()
-        assert holds.wait(10)
+        assert holds.wait(60)
         threads[1].start()
         both.statements.clear()
         await session.commit()

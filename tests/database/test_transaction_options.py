@@ -111,7 +111,7 @@ async def test_lock_timeout(both: Both) -> None:
 
 
 async def test_idle_timeout(both: Both) -> None:
-    async with both.session(idle_timeout=0.02) as session:
+    async with both.session(idle_timeout=0.5) as session:
         pid = await session.exec_scalar("SELECT pg_backend_pid()")
         both.sql(
             f"""DO $$ BEGIN FOR i IN 1..2000 LOOP PERFORM pg_stat_clear_snapshot();

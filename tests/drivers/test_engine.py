@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import textwrap
 
-import psycopg2
 import pytest
 
 from psqlmodel import PSQLModel, table
@@ -21,6 +20,7 @@ from psqlmodel.errors import (
     UndefinedTable,
     UniqueViolation,
 )
+from tests.faults.server import Observer
 
 # --- DSN ---
 
@@ -284,11 +284,9 @@ async def test_missing_tables_are_made_async(fresh_database):
 def test_nothing_is_left_when_the_start_fails(fresh_database):
     with pytest.raises(ConfigurationError):
         create_engine(fresh_database, ensure_tables=True, models_path="no_such_module_anywhere")
-    connection = psycopg2.connect(fresh_database)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
-        assert cursor.fetchone() == (1,)
-    connection.close()
+    observer = Observer(fresh_database)
+    observer.wait_for_others(0)
+    observer.close()
 
 
 MODELS = """

@@ -129,7 +129,7 @@ async def test_a_time_limit_around_a_statement(fresh_database, observer):
 
 
 async def test_a_statement_timeout_leaves_the_connection_usable(fresh_database):
-    async with create_async_engine(fresh_database, statement_timeout=0.05) as engine:
+    async with create_async_engine(fresh_database, statement_timeout=0.5) as engine:
         async with engine.connect() as connection:
             with pytest.raises(QueryCanceled):
                 await connection.execute("SELECT pg_sleep(20)")

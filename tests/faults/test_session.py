@@ -277,6 +277,7 @@ def test_a_lock_that_is_not_to_be_had(place: Place) -> None:
             bob.name = "Bobby"
             with pytest.raises(LockNotAvailable):
                 session.flush()
+            other.rollback()  # closing alone does not wait until the lock is gone
         session.rollback()
         assert (ann.name, bob.name) == ("Ann", "Bob")
         ann.name, bob.name = "Anna", "Bobby"

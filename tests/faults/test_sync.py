@@ -209,7 +209,7 @@ def test_an_interrupt_throws_the_connection_away(make_engine, observer):
 
 
 def test_a_statement_timeout_leaves_the_connection_usable(make_engine):
-    engine = make_engine(statement_timeout=0.05)
+    engine = make_engine(statement_timeout=0.5)
     with engine.connect() as connection:
         with pytest.raises(QueryCanceled):
             connection.execute("SELECT pg_sleep(20)")
