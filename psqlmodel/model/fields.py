@@ -7,14 +7,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast, overload
 
+from psqlmodel import types
 from psqlmodel.errors import MappingError
 from psqlmodel.model.constraints import ForeignKey
 from psqlmodel.model.state import UNSET
 from psqlmodel.query.expression import ColumnExpression, TableSource
+from psqlmodel.types import PgType
 
 if TYPE_CHECKING:
     from psqlmodel.model.path import RelationPath
-    from psqlmodel.types import PgType
 
 T = TypeVar("T")
 # For type checkers the names in psqlmodel.types are classes, so that they are annotations too.
@@ -133,6 +134,7 @@ class Column(ColumnExpression[T]):
         version: bool = False,
     ) -> Any:
         _check_defaults(default, default_factory, server_default, generated)
+        _check_type(type)
         if identity not in _IDENTITIES:
             raise MappingError(f'identity must be "always" or "by default", not {identity!r}')
         self = super().__new__(cls)
@@ -318,6 +320,14 @@ def _check_defaults(default: Any, factory: Any, server: str | None, generated: s
         )
     if generated is not None and (default is not UNSET or factory is not None or server is not None):
         raise MappingError("a generated column has no default: the database computes its value")
+
+
+def _check_type(given: Any) -> None:
+    if given is None or isinstance(given, PgType):
+        return
+    named = getattr(types, given, None) if isinstance(given, str) else None
+    example = f"types.{given}" if isinstance(named, PgType) else "types.varchar(80)"
+    raise MappingError(f"type= takes a type of psqlmodel.types such as {example}, not {given!r}")
 
 
 def _target(foreign_key: str | ColumnExpression[Any]) -> tuple[str, tuple[str, ...]]:

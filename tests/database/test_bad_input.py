@@ -16,6 +16,7 @@ from psqlmodel import (
     ConfigurationError,
     Count,
     Delete,
+    Engine,
     EngineKindError,
     Insert,
     InvalidValueError,
@@ -256,6 +257,25 @@ def test_wrong_options_of_an_engine(options: dict[str, Any], said: str) -> None:
 # --- objects of another session --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("execute", r"'(Async)?Session' object has no attribute 'execute'; write \.exec\(query\)$"),
+        ("begin", r"begin_nested\(\), a part that may fail"),
+        ("no_auto_flush", r"write \.no_autoflush$"),
+        ("nonsense", r"has no attribute 'nonsense'$"),
+        ("_nonsense", r"has no attribute '_nonsense'$"),
+    ],
+)
+async def test_a_method_of_another_library_is_named_as_it_is_here(both: Both, name: str, said: str) -> None:
+    session = Session(both.engine) if isinstance(both.engine, Engine) else AsyncSession(both.engine)
+    with pytest.raises(AttributeError, match=said):
+        getattr(session, name)
+    assert getattr(session, name, None) is None
+    async with both.session() as used:
+        assert await used.exec_scalar("SELECT 1") == 1
+
+
 async def test_an_object_of_another_session_can_not_be_linked_or_refreshed(both: Both) -> None:
     ada(both)
     async with both.session() as one, both.session() as other:
@@ -460,6 +480,8 @@ def test_wrong_declarations() -> None:
         ({"on_delete": "CASCADE"}, "foreign_key"),
         ({"foreign_key": "users.id", "on_delete": "EXPLODE"}, "CASCADE"),
         ({"generated": "1", "default": 1}, "generated"),
+        ({"type": "timestamptz"}, "types.timestamptz, not 'timestamptz'"),
+        ({"type": int}, "type= takes a type of psqlmodel.types"),
     ]:
         with pytest.raises(PSQLModelError, match=said):
             Column(**options)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from psqlmodel import Column, Engine, ForeignKey, OrphanError, PSQLModel, Relation, RelationError, Select, table
+from psqlmodel import Column, Engine, ForeignKey, Index, OrphanError, PSQLModel, Relation, RelationError, Select, table
 
 from .both import Both, Statements
 from .models import Node
+from .rows import plain
 
 
 @table("crews")
@@ -83,9 +84,18 @@ class Line(PSQLModel):
     page: Relation[Page] = Relation()
 
 
+@table("graph_offers", indexes=[Index("title", unique=True, where="gone IS NULL")])
+class Offer(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+    title: Column[str]
+    gone: Column[str | None] = Column()
+    instead_id: Column[int | None] = Column(foreign_key="graph_offers.id")
+    instead: Relation["Offer | None"] = Relation()
+
+
 @pytest.fixture(autouse=True)
 def tables(plain_sql: Engine) -> None:
-    plain_sql.create_all([Department, Staff, Badge, Stamp, Page, Line, Hen, Egg, Cause, Effect])
+    plain_sql.create_all([Department, Staff, Badge, Stamp, Page, Line, Hen, Egg, Cause, Effect, Offer])
 
 
 async def test_a_tree_is_written_level_by_level(both: Both, statements: Statements) -> None:
@@ -221,6 +231,40 @@ async def test_a_new_row_takes_over_the_unique_value_of_a_deleted_one(both: Both
         session.add(new)
         await session.commit()
     assert both.column("SELECT id FROM stamps") == [new.id]
+
+
+@pytest.mark.parametrize("how", ["marked", "deleted", "marked, and refers to the new one"])
+async def test_a_new_row_takes_the_place_of_another_in_a_partial_index(both: Both, how: str) -> None:
+    async with both.session() as session:
+        old = Offer(title="ink")
+        session.add(old)
+        await session.commit()
+        new = Offer(title="ink")
+        session.add(new)
+        if how == "deleted":
+            session.delete(old)
+        else:
+            old.gone = "yes"
+        if "refers" in how:
+            old.instead = new
+        plan = str(plain(session).plan())
+        await session.commit()
+        assert plan.index("DELETE" if how == "deleted" else "UPDATE") < plan.index("INSERT")
+    rows = both.sql("SELECT id, gone, instead_id FROM graph_offers ORDER BY gone NULLS FIRST")
+    expected = [(new.id, None, None), (old.id, "yes", new.id if "refers" in how else None)]
+    assert [tuple(row) for row in rows] == expected[: 1 if how == "deleted" else 2]
+
+
+async def test_a_row_that_has_another_place_in_a_partial_index_is_written_once(both: Both) -> None:
+    async with both.session() as session:
+        old = Offer(title="ink")
+        session.add(old)
+        await session.commit()
+        old.gone = "yes"
+        session.add(Offer(title="pens"))
+        assert str(plain(session).plan()).count("UPDATE") == 1
+        await session.commit()
+    assert both.column("SELECT title FROM graph_offers WHERE gone IS NULL") == ["pens"]
 
 
 async def test_a_new_row_takes_over_the_primary_key_of_a_deleted_one(both: Both) -> None:

@@ -38,6 +38,8 @@ def find_takeovers(changes: Changes) -> Takeovers:
         for keys in unique_keys(mapper):
             if mapper in changes.deleted or not all(map(set(keys).isdisjoint, changed)):
                 _look_at(found, changes, mapper, keys)
+        for keys in partial_keys(mapper):
+            _make_room(found, changes, mapper, keys)
     if found.deletes_first and _deletion_is_too_early(changes):
         found.deletes_first = False
         for mapper, keys, obj in _held_by_deleted(changes):
@@ -53,15 +55,30 @@ def unique_keys(mapper: Mapper) -> list[Keys]:
     return known
 
 
+def partial_keys(mapper: Mapper) -> list[Keys]:
+    """Return the sets of attributes that the model declares unique among the rows of a condition."""
+    known: list[Keys] | None = mapper.loaders.get(partial_keys)
+    if known is None:
+        partial = [index.columns for index in mapper.indexes if index.unique and index.where is not None]
+        known = mapper.loaders[partial_keys] = _of_columns(mapper, partial)
+    return known
+
+
 def _declared_keys(mapper: Mapper) -> list[Keys]:
     found: list[Keys] = [tuple(str(column.key) for column in mapper.primary_key)]
     found += [(str(column.key),) for column in mapper.columns if column.unique]
     plain = [c.columns for c in mapper.constraints if isinstance(c, Unique)]
     plain += [index.columns for index in mapper.indexes if index.unique and index.where is None]
-    for columns in plain:
-        if all(mapper.has_column(name) for name in columns):  # an index may be over expressions
-            found.append(tuple(str(mapper.column(name).key) for name in columns))
-    return [keys for keys in found if keys]
+    return [keys for keys in [*found, *_of_columns(mapper, plain)] if keys]
+
+
+def _of_columns(mapper: Mapper, declared: list[tuple[Any, ...]]) -> list[Keys]:
+    """Return the attributes of constraints and indexes that are over columns: an index may be over expressions."""
+    return [
+        tuple(str(mapper.column(name).key) for name in columns)
+        for columns in declared
+        if all(mapper.has_column(name) for name in columns)
+    ]
 
 
 def _look_at(found: Takeovers, changes: Changes, mapper: Mapper, keys: Keys) -> None:
@@ -91,6 +108,31 @@ def _look_at(found: Takeovers, changes: Changes, mapper: Mapper, keys: Keys) -> 
             taken[id(holder)] = holder
             waits[id(taker)] = holder
     _order(found, mapper, keys, taken, waits)
+
+
+def _make_room(found: Takeovers, changes: Changes, mapper: Mapper, keys: Keys) -> None:
+    """Find the rows that leave a partial index to new ones: by a change of whatever its condition is about.
+
+    Nobody here reads the condition, so all that such a row changes is written first.
+    """
+    taken = {value for obj in changes.new.get(mapper, ()) if (value := _after(obj, mapper, keys)) is not None}
+    if not taken:
+        return
+    if any(_before(obj, keys) in taken for obj in changes.deleted.get(mapper, ())):
+        found.deletes_first = True
+    for columns, objects in changes.changed.get(mapper, {}).items():
+        for obj in objects:
+            if _before(obj, keys) in taken and (ready := _without_pending(mapper, columns, obj)):
+                if not found.waves:
+                    found.waves.append({})
+                found.waves[0].setdefault((mapper, ready), []).append(obj)
+
+
+def _without_pending(mapper: Mapper, columns: Keys, obj: Any) -> Keys:
+    """Return the columns of which the values are known: no keys of rows that are still to be made."""
+    values = obj.__dict__
+    pending = {key for r in outgoing(mapper) if is_pending(values.get(r.key)) for key in r.local_keys}
+    return tuple(key for key in columns if key not in pending)
 
 
 def _order(found: Takeovers, mapper: Mapper, keys: Keys, taken: dict[int, Any], waits: dict[int, Any]) -> None:
