@@ -85,6 +85,13 @@ class SessionBase(Books, Generic[E]):
         self._connect(engine if engine.replicas is None else self._source(engine, read_only, after))
         self._channel.session = ref(self)
 
+    if not TYPE_CHECKING:  # for type checkers, what is not there is an error anyway
+
+        def __getattr__(self, name: str) -> Any:
+            from psqlmodel.query import elsewhere  # for those who make an error
+
+            raise elsewhere.no_attribute(self, name, elsewhere.SESSION)
+
     def _source(self, engine: E, read_only: bool, after: str | None) -> Any:
         """Return where the connections of the session come from: the engine, or its replicas."""
         assert engine.replicas is not None

@@ -47,11 +47,19 @@ class RelationInfo(RelationPath):
     def __getattr__(self, name: str) -> Any:
         # Only what resolution sets is missing, and only until the first use.
         if name not in _RESOLVED:
-            raise AttributeError(name)
+            raise AttributeError(self._no_attribute(name), name=name, obj=self)
         resolved = resolve(self)
         for slot in Resolution.__slots__:
             self.__dict__[slot] = getattr(resolved, slot)
         return self.__dict__[name]
+
+    def _no_attribute(self, name: str) -> str:
+        if name.startswith("_"):
+            return f"{self!r} has no attribute {name!r}"
+        return (
+            f"{self!r} is a relation, and has no {name!r}: a condition on its objects names their columns, with "
+            f".Join({self!r}) in the query or inside Exists(Select(…).Where(…))"
+        )
 
     @property
     def back(self) -> RelationInfo | None:

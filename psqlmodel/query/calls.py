@@ -10,7 +10,6 @@ from psqlmodel.errors import QueryError
 from psqlmodel.query.expression import Expression, Ordering, Predicate, compose, literal
 from psqlmodel.query.nodes import AGGREGATE, ATOM, NO_SOURCES, WINDOW, Node
 from psqlmodel.query.quoting import quote
-from psqlmodel.query.spoken import spoken
 from psqlmodel.types import PgType
 
 if TYPE_CHECKING:
@@ -203,6 +202,8 @@ class FunctionName:
         if not self._names:
             raise QueryError('Func needs the name of a function: Func.date_trunc("month", Order.created)')
         spelled = ".".join(map(_spelled, self._names))
+        from psqlmodel.query.spoken import spoken  # few programs call functions by name
+
         given = spoken(self._names[-1], arguments)
         return make_call(self._names[-1], f"{spelled}(", tuple(argument(value) for value in given))
 

@@ -510,10 +510,15 @@ def condition(value: Any) -> Node:
     if isinstance(value, Expression):
         return value
     if isinstance(value, bool):
-        raise QueryError(f"a condition is the constant {value}: it compares two Python values, none of them a column")
+        raise QueryError(
+            f"a condition is the constant {value}: it compares two Python values, none of them a column. (Nor is a "
+            "relation: compare its key, Order.user_id == user.id)"
+        )
+    if value is None:
+        raise QueryError("not a condition: None; leave it out where there is none")
     raise QueryError(
         f"not a condition: {type(value).__name__}; & and | bind tighter than comparisons, "
-        "so write (User.age > 18) & (User.name == 'x')"
+        f"so write (User.age > 18) & (User.name == 'x'){'; SQL by hand is Text(…)' if isinstance(value, str) else ''}"
     )
 
 

@@ -88,7 +88,10 @@ def _expanded(items: Iterable[Any], verb: str) -> Iterator[Any]:
         elif isinstance(item, Node) or hasattr(item, "__columns__"):
             yield item
         else:
-            raise QueryError(f"{verb} takes models, columns and expressions, not {type(item).__name__} {item!r}")
+            what = f"{type(item).__name__} {item!r}"
+            if isinstance(item, type):
+                what = f"the class {item.__name__}, which is no model: a model has @table above it"
+            raise QueryError(f"{verb} takes models, columns and expressions, not {what}")
 
 
 def _selectable(item: Node, verb: str) -> Node:

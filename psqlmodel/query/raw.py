@@ -103,7 +103,8 @@ def _by_position(sql: str, params: Sequence[Any]) -> tuple[str, list[Any]]:
     if count and highest:
         raise QueryError("the SQL mixes %s with $1; use one of them")
     if len(params) != expected:
-        raise QueryError(f"the SQL has {expected} placeholders and params has {len(params)} values")
+        advice = "" if expected else "; write %s where a value belongs"
+        raise QueryError(f"the SQL has {expected} placeholders and params has {len(params)} values{advice}")
     return text, [dump(value) for value in params]
 
 
@@ -111,6 +112,8 @@ def _by_name(sql: str, params: Mapping[str, Any]) -> tuple[str, list[Any]]:
     text, names, count, highest = _translate(sql)
     if count or highest:
         raise QueryError("the SQL has positional placeholders; pass params as a list or a tuple")
+    if not names:
+        raise QueryError("the SQL has no placeholder for what params names; write %(name)s where a value belongs")
     missing = [name for name in names if name not in params]
     if missing:
         raise QueryError(f"the SQL has placeholders that params does not name: {', '.join(missing)}")

@@ -111,6 +111,13 @@ class Query(Node, Generic[T]):
         self.needs = 0
         self._assembly: Assembly | None = None
 
+    if not TYPE_CHECKING:  # for type checkers, what is not there is an error anyway
+
+        def __getattr__(self, name: str) -> Any:
+            from psqlmodel.query import elsewhere  # for those who make an error
+
+            raise elsewhere.no_attribute(self, name, elsewhere.QUERY)
+
     # --- what the statement is ------------------------------------------------------------------------------
 
     def assemble(self) -> Assembly:

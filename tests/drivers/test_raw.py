@@ -50,6 +50,8 @@ def test_a_name_used_twice_is_one_argument():
         ("a = %s", "x", r"\[value\]"),
         ("a = %s", 5, r"\[value\]"),
         ("a = %s AND b = $1", [1], "mixes"),
+        ("a = :x", {"x": 1}, r"write %\(name\)s"),
+        ("a = ?", [1], "write %s where"),
         (5, None, "must be a str"),
     ],
 )

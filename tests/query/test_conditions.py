@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from psqlmodel.errors import InvalidValueError, QueryError
-from psqlmodel.query import AnyOf, Case, Cast, Exists, Lower, Row, Select, Text, Value
+from psqlmodel.query import AnyOf, Case, Cast, Exists, Lower, Row, Select, Text, Update, Value
 from psqlmodel.types import Range, text
 
 from .shop import Mood, Order, User, where
@@ -163,7 +163,17 @@ REFUSED = [
     (lambda: User.age < None, QueryError, "IsNull"),
     (lambda: User.age.Between(1, None), QueryError, "never true"),
     (lambda: (User.age == 1) & True, QueryError, "constant True"),
+    (lambda: Select(Order).Where(Order.user == User), QueryError, "compare its key"),
+    (lambda: Select(Order).Where(Order.user.name == "Ann"), AttributeError, r"relation, and has no 'name'.*Join\("),
+    (lambda: Select(User).Where(User.orders.Any()), AttributeError, r"inside Exists\(Select\("),
     (lambda: (User.age > 1) & "x", QueryError, "bind tighter"),
+    (lambda: Select(User).Where("age > 1"), QueryError, r"SQL by hand is Text\("),
+    (lambda: Select(User).Where(None), QueryError, "leave it out"),
+    (lambda: Select(User).order_by(User.id), AttributeError, r"write \.OrderBy$"),
+    (lambda: Select(User).filter(User.id == 1), AttributeError, r"write \.Where\("),
+    (lambda: Update(User).values(age=1), AttributeError, r"write \.Set\("),
+    (lambda: Select(User).nonsense, AttributeError, "has no attribute 'nonsense'$"),
+    (lambda: Select(int), QueryError, "the class int, which is no model"),
     (lambda: User.age == 1 & User.id == 2, QueryError, "bind tighter"),
     (lambda: Order.total > "x", InvalidValueError, "orders.total"),
     (lambda: User.age == "x", InvalidValueError, "users.age"),
