@@ -144,7 +144,7 @@ def _evaluate(annotation: Any, names: _Names) -> Any:
     if not isinstance(annotation, str):
         return annotation
     try:
-        found = eval(annotation, {"__builtins__": {}}, names)  # noqa: S307 - source text of the user's own class
+        found = eval(annotation, {}, names)  # noqa: S307 - source text of the user's own class
     except Exception:
         return annotation
     # In quotes, and again by `from __future__ import annotations`.

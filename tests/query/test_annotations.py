@@ -158,3 +158,18 @@ class Odd(PSQLModel):
         )
     with pytest.raises(MappingError, match=r"Odd\.what"):
         ran(way, '@table("annotated_odder")\nclass Odd(PSQLModel):\n    id: int\n    what: Column[Missing]\n')
+
+
+@WAYS
+def test_a_union_that_typing_makes_by_an_import(way: str) -> None:
+    names = ran(
+        way,
+        """
+@table("annotated_spans")
+class Span(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+    numbers: Column[Range[int] | None]
+    days: "Column[list[Later] | None]" = Column(type=types.jsonb)
+""",
+    )
+    assert (names["Span"].numbers.pg_type.name, names["Span"].numbers.nullable) == ("int4range", True)
