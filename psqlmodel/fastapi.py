@@ -40,7 +40,6 @@ from psqlmodel.errors import (
     TransactionRollbackError,
     UniqueViolation,
 )
-from psqlmodel.model.base import PSQLModel
 from psqlmodel.pydantic import Create, Read, Shape, Update
 
 __all__ = ["Create", "Database", "Read", "Shape", "Update", "error_handlers", "found"]
@@ -71,7 +70,7 @@ class Database:
         self,
         dsn: str | None = None,
         *,
-        models: Iterable[type[PSQLModel]] = (),
+        models: Iterable[type] = (),
         session_options: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:

@@ -40,6 +40,16 @@ Sessions = Annotated[Session, database.session]
 AsyncSessions = Annotated[AsyncSession, database.async_transaction]
 
 
+MODELS = [Hero, Team]  # of which mypy makes a list of their metaclass
+several = Database(models=MODELS)
+
+
+def lent(engine: Engine, async_engine: AsyncEngine) -> None:
+    """Engines of a test."""
+    with database.using(engine, async_engine):
+        assert_type(database.async_engine, AsyncEngine)
+
+
 class Party(BaseModel):
     """A model as a field."""
 

@@ -77,7 +77,7 @@ def test_the_page_is_true(pytester: pytest.Pytester) -> None:
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     tests = [each for each in blocks if "psqlmodel_setup" not in each and "Server()" not in each]
     (pytester.path / "test_page.py").write_text("\n".join(tests))
-    pytester.runpytest_subprocess(*ASYNCIO, "-o", "asyncio_mode=auto").assert_outcomes(passed=9)
+    pytester.runpytest_subprocess(*ASYNCIO, "-o", "asyncio_mode=auto").assert_outcomes(passed=10)
     setup = next(each for each in blocks if "psqlmodel_setup" in each)
     check = "def test_root(session):\n    assert session.exec(Select(User.name)).scalars() == ['root']\n"
     (pytester.path / "test_page.py").write_text("\n".join([blocks[0], setup, check]))
