@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from psqlmodel.errors import DataError
 from psqlmodel.model.state import DELETED, TRANSIENT, UNSET, Presumed, Raw, raw_name, set_state
 from psqlmodel.types import loader, quick
-from psqlmodel.types.temporal import naming
+from psqlmodel.types.temporal import in_column, naming
 
 if TYPE_CHECKING:
     from psqlmodel.model.fields import Column
@@ -305,7 +306,10 @@ class Refresher:
         self.version = None if mapper.version is None else mapper.version.key
 
     def __call__(self, obj: Any, row: Sequence[Any]) -> None:
-        """Take over the values of `row` for all attributes without changes."""
+        """Take over the values of `row` for all attributes without changes.
+
+        Raises `DataError` with the name of the column for what Python can't hold.
+        """
         if obj._state.__class__ is Presumed:
             unit: Any = obj._state.unit
             unit.revive(obj)
@@ -315,7 +319,10 @@ class Refresher:
         for field in self.fields:
             value = row[field.position]
             if value is not None and field.convert is not None:
-                value = field.convert(value)
+                try:
+                    value = field.convert(value)
+                except DataError as error:
+                    raise in_column(error, field.key) from None
             if field.key in original and self._stays(own, original, field, value):
                 continue
             if field.key == kept and own.get(kept) is not None:

@@ -62,3 +62,17 @@ async def test_the_error_names_the_columns_that_it_may_be(both: Both, column: st
         with pytest.raises(DataError, match=f"a date or time in {column} is {FAR}") as caught:
             await session.exec(f"SELECT id, {column} FROM far_dates").all()
         assert caught.value.columns == (column,)
+
+
+@pytest.mark.parametrize("column", ["at", "day"])
+async def test_a_loaded_object_that_is_read_again(both: Both, column: str) -> None:
+    both.sql(f"INSERT INTO far_dates (id, {column}) VALUES (1, '2000-01-01')")
+    async with both.session() as session:
+        far = await session.get(Far, 1)
+        both.sql(f"UPDATE far_dates SET {column} = '20000-01-01'")
+        for again in (lambda: session.refresh(far), lambda: session.exec(Select(Far)).all()):
+            with pytest.raises(DataError, match=FAR) as caught:
+                await again()
+            assert column in caught.value.columns
+            assert column in str(caught.value)
+        assert getattr(far, column).year == 2000
