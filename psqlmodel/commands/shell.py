@@ -18,6 +18,9 @@ EXAMPLES = """\
   psqlmodel shell --models app.models
   psqlmodel shell embedded                     # a PostgreSQL that goes with the shell"""
 
+# Who writes these means Python's; the types are `types.date`, `types.json`, ….
+_PYTHONS = frozenset({"array", "date", "enum", "json", "time", "uuid"})
+
 
 def main(arguments: Sequence[str], prog: str) -> int:
     """Open the shell.
@@ -40,6 +43,7 @@ def _open(options: argparse.Namespace) -> int:
         assert where is not None
         with psqlmodel.Session(engine) as session:
             names = {name: getattr(psqlmodel, name) for name in dir(psqlmodel) if not name.startswith("_")}
+            names = {name: value for name, value in names.items() if name not in _PYTHONS}
             names |= {"psqlmodel": psqlmodel, "engine": engine, "session": session, **models}
             banner = f"{where[0]} on PostgreSQL {where[1]}; engine and session are open"
             banner += f"; models: {', '.join(models)}" if models else ""

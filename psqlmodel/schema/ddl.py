@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from psqlmodel.errors import ConnectionLost, DatabaseError
+from psqlmodel.errors import ConnectionLost, DatabaseError, UndefinedTable
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.query.quoting import qualified, quote, quote_literal
 from psqlmodel.schema.description import (
@@ -31,6 +31,7 @@ from psqlmodel.steps import Release, Statement, Steps
 _LOCK = f"SELECT pg_catalog.pg_advisory_xact_lock({int.from_bytes(b'psqlmode')})"
 # Under a stricter default, a statement that waited for the lock would not see what it waited for.
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+_OTHERS_DEPEND = "2BP01"
 
 
 def create_all(mappers: Iterable[Mapper]) -> Steps[None]:
@@ -41,14 +42,15 @@ def create_all(mappers: Iterable[Mapper]) -> Steps[None]:
 
         run(create_all([User.__mapper__, Order.__mapper__]), channel)
     """
-    yield from _in_transaction(create_statements(mappers))
+    needed = describe(mappers)
+    yield from _in_transaction(list(statements_for(needed)), needed.tables)
 
 
 def drop_all(mappers: Iterable[Mapper]) -> Steps[None]:
     """Drop all tables of `mappers` that exist, and the enum types that nothing else uses.
 
-    Schemas and extensions stay. A table that another one refers to is not dropped: the `detail` of the
-    server's error names what does, and everything stays as it was.
+    Schemas and extensions stay. A table that another one refers to is not dropped: the error names what does, and
+    everything stays as it was.
 
         run(drop_all([User.__mapper__, Order.__mapper__]), channel)
     """
@@ -68,7 +70,7 @@ def drop_statements(mappers: Iterable[Mapper]) -> list[str]:
     return [*([f"DROP TABLE IF EXISTS {tables}"] if tables else []), *map(_drop_enum, needed.enums)]
 
 
-def _in_transaction(statements: Sequence[str]) -> Steps[None]:
+def _in_transaction(statements: Sequence[str], tables: Sequence[TableInfo] = ()) -> Steps[None]:
     if not statements:
         return
     try:
@@ -77,14 +79,30 @@ def _in_transaction(statements: Sequence[str]) -> Steps[None]:
         for text in statements:
             yield _statement(text)
         yield _statement("COMMIT")
-    except DatabaseError:
+    except DatabaseError as error:
         yield from _roll_back()
+        _explain(error, tables)
         raise
     except GeneratorExit:
         raise
     except BaseException:  # cancelled or interrupted: nobody knows where the connection stands
         yield Release(discard=True)
         raise
+
+
+def _explain(error: DatabaseError, tables: Sequence[TableInfo]) -> None:
+    """Say in the message what the server leaves to its detail, or does not know: names of tables, never values."""
+    if error.sqlstate == _OTHERS_DEPEND and error.detail:
+        error.args = (f"{error}: {'; '.join(error.detail.splitlines())}",)
+    elif isinstance(error, UndefinedTable):
+        keys = [(table, key) for table in tables for key in table.foreign_keys]
+        for table, key in keys:
+            if f'"{key.table}"' in str(error) or f'"{key.schema}.{key.table}"' in str(error):
+                error.args = (
+                    f"{table.name} ({', '.join(key.columns)}) refers to the table {key.table}, which is neither in the "
+                    "database nor among the models to be made: name its model too, or import its module before",
+                )
+                return
 
 
 def _begin() -> Steps[None]:

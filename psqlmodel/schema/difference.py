@@ -133,6 +133,8 @@ class _Tables:
             other = there.pop(column.name, None)
             if other is None:
                 remedy = f"{self.alter} ADD COLUMN {column_definition(column)}"
+                if not (column.nullable or column.default or column.identity or column.generated):
+                    remedy += "  -- where there are rows: with a DEFAULT, or NULL until they have a value"
                 yield Difference(self.name, f"the column {column.name} is missing", remedy)
             else:
                 yield from self._column(column, other)

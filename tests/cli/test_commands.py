@@ -93,7 +93,10 @@ def test_models_check_and_diagram(tmp_path: Path, shop: str) -> None:
         engine.execute("ALTER TABLE owners DROP COLUMN name, ADD COLUMN more int")
     done = run("check", "models", "queries", folder=tmp_path, DATABASE_URL=shop)
     assert done.returncode == 1
-    assert '✗ owners: the column name is missing\n    ALTER TABLE "owners" ADD COLUMN "name" text' in done.stdout
+    assert (
+        '✗ owners: the column name is missing\n    ALTER TABLE "owners" ADD COLUMN "name" text NOT NULL  -- where '
+        "there are rows: with a DEFAULT"
+    ) in done.stdout
     assert "✗ queries.NAMED: column owners.name does not exist" in done.stdout
     assert "· owners: the column more is only in the database" in done.stdout
     assert done.stdout.endswith("2 models and 4 queries checked: 2 differences, 1 harmless ones\n")
@@ -142,10 +145,12 @@ def test_other_schemas_and_single_tables(tmp_path: Path, shop: str) -> None:
 def test_shell(tmp_path: Path, shop: str) -> None:
     run("models", shop, "-o", "models.py", folder=tmp_path)
     program = "session.add(Owner(name='Ada'))\nsession.commit()\nprint(session.exec(Select(Owner.name)).scalars())\n"
+    program += "print('date' in globals(), types.date.name, varchar(3).name)\n"
     done = run("shell", shop, "--models", "models", folder=tmp_path, stdin=program)
     assert done.returncode == 0
     assert "engine and session are open; models: Owner, Thing" in done.stderr + done.stdout
     assert "['Ada']" in done.stdout
+    assert "False date varchar(3)" in done.stdout
 
 
 def test_server(tmp_path: Path) -> None:

@@ -170,6 +170,14 @@ async def test_with_conditions_and_includes(people: Both) -> None:
         assert rest.previous is not None
 
 
+async def test_a_page_is_read_by_places(people: Both) -> None:
+    async with people.session() as session:
+        page = await session.page(Select(Person).OrderBy(Person.id), size=3)
+    assert (page[0], page[-1], page[1:]) == (page.items[0], page.items[2], page.items[1:])
+    with pytest.raises(IndexError):
+        page[3]
+
+
 async def test_an_empty_page(people: Both) -> None:
     async with people.session() as session:
         page = await session.page(Select(Person).Where(Person.id < 0), size=2)

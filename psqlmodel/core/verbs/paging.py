@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from psqlmodel.core.loading import access
 from psqlmodel.errors import QueryError
@@ -19,7 +19,7 @@ T = TypeVar("T")
 class Page(Generic[T]):
     """Some objects of a query: `items`, and `next` and `previous`, the tokens of the pages beside it, or None.
 
-    It iterates, and has a length.
+    It iterates, has a length, and gives an object by its place or several by a slice.
     """
 
     __slots__ = ("items", "next", "previous")
@@ -34,6 +34,13 @@ class Page(Generic[T]):
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @overload
+    def __getitem__(self, place: int) -> T: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[T]: ...
+    def __getitem__(self, place: int | slice) -> T | list[T]:
+        return self.items[place]
 
     def __repr__(self) -> str:
         return f"<Page of {len(self.items)}{', more follow' if self.next else ''}>"
