@@ -142,3 +142,12 @@ def test_a_forgotten_await_is_named(use: Any) -> None:
 
     with pytest.raises(TypeError, match="not executed yet, await it first: SELECT 1"):
         use(PendingResult("SELECT 1", None, run))
+
+
+@pytest.mark.parametrize("make", [lambda sender: sender.pending(), lambda sender: sender.pending().first()])
+async def test_an_attribute_of_what_was_not_awaited_is_named(make: Any) -> None:
+    pending = make(Sender(ITEMS))
+    with pytest.raises(AttributeError, match=r"has no 'name': the query is not executed yet, await it first: SELECT 1"):
+        _ = pending.name
+    assert not hasattr(pending, "__len_of_nothing__")
+    await pending

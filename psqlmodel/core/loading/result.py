@@ -208,6 +208,14 @@ class Pending(Awaitable[R]):
 
         __len__ = __getitem__ = __aiter__ = __iter__
 
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_") or name in Pending.__slots__:
+                raise AttributeError(name)
+            raise AttributeError(
+                f"{type(self).__name__} has no {name!r}: the query is not executed yet, await it first: "
+                f"{_short(self.query)}"
+            )
+
     def take_over(self) -> None:
         """Leave the query to `parallel_exec`, which runs it elsewhere."""
         self._awaited = True
