@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from psqlmodel import ConfigurationError, ReadOnlyTransaction, Select, SessionError, create_engine
+from psqlmodel import ConfigurationError, InvalidValueError, ReadOnlyTransaction, Select, SessionError, create_engine
 
 from .models import Book, Note, Page
 
@@ -247,7 +247,7 @@ def test_wrong_options(options, message):
 
 @pytest.mark.parametrize("token", ["", "yesterday", "1/2/3", "0/0'; DROP TABLE x", 5, "123456789/0"])
 async def test_what_is_no_token(side, token):
-    with pytest.raises(ConfigurationError, match="token"):
+    with pytest.raises(InvalidValueError, match="token"):
         side.session(read_only=True, after=token)
 
 

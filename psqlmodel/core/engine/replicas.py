@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psqlmodel.core.engine.dsn import Target
 from psqlmodel.core.engine.jobs import AsyncDirect, Direct
-from psqlmodel.errors import ConfigurationError, DatabaseError
+from psqlmodel.errors import DatabaseError, InvalidValueError
 from psqlmodel.steps import Statement, Steps, run, run_async
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ _WRITTEN: Final = "SELECT pg_current_wal_insert_lsn()::text"
 
 
 def position_of(token: Any) -> int:
-    """Return the position that a token stands for; raises `ConfigurationError` for what is no token."""
+    """Return the position that a token stands for; raises `InvalidValueError` for what is no token."""
     match = _TOKEN.fullmatch(token) if isinstance(token, str) else None
     if match is None:
-        raise ConfigurationError("after=… takes the token of a session, session.token, or of engine.token()")
+        raise InvalidValueError("after=… takes the token of a session, session.token, or of engine.token()")
     return int(match.group(1), 16) << 32 | int(match.group(2), 16)
 
 
