@@ -11,6 +11,9 @@ import linecache
 import os
 import sys
 import tokenize
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Final
@@ -18,6 +21,8 @@ from typing import Final
 _OWN: Final = __name__.partition(".")[0] + "."
 # What stands between a program and the library without being either.
 _BETWEEN: Final = ("asyncio", "concurrent", "contextlib", "threading", "functools", "contextvars")
+# Where a task or a thread begins: who stands above it runs it, and asked for nothing.
+_RUNNERS: Final = ("asyncio.events", "asyncio.base_events", "asyncio.runners", "threading", "concurrent.futures.thread")
 _CONSTANTS: Final = {
     tokenize.STRING,
     tokenize.NUMBER,
@@ -62,9 +67,12 @@ class Site:
         return hash((id(self.code), self.line))
 
 
-def site_of(frame: FrameType | None) -> Site | None:
-    """Return the first place outside the library among `frame` and its callers; None where there is none."""
-    while frame is not None:
+def site_of(frame: FrameType | None, before: FrameType | None = None) -> Site | None:
+    """Return the first place outside the library among `frame` and its callers; None where there is none.
+
+    Those from `before` on do not count.
+    """
+    while frame is not before and frame is not None:
         name = frame.f_globals.get("__name__") or ""
         if not name.startswith(_OWN) and name.partition(".")[0] not in _BETWEEN:
             return Site(frame.f_code, frame.f_lineno)
@@ -72,9 +80,32 @@ def site_of(frame: FrameType | None) -> Site | None:
     return None
 
 
+# Where the program asked for what runs in tasks or threads of the library's own.
+_begun_at: ContextVar[Site | None] = ContextVar("psqlmodel_begun_at", default=None)
+
+
 def caller() -> Site | None:
     """Return the place in the program that leads to the call at hand."""
-    return site_of(sys._getframe(1))
+    begun = _begun_at.get()
+    return site_of(sys._getframe(1)) if begun is None else _within(sys._getframe(1)) or begun
+
+
+def _within(frame: FrameType | None) -> Site | None:
+    """Return the first place outside the library within the task or thread at hand."""
+    top = frame
+    while frame is not None and frame.f_globals.get("__name__") not in _RUNNERS:
+        frame = frame.f_back
+    return site_of(top, before=frame)
+
+
+@contextmanager
+def begun_here() -> Iterator[None]:
+    """While this lasts, tasks and contexts are made for which the place of the call at hand is the one that asked."""
+    token = _begun_at.set(caller())
+    try:
+        yield
+    finally:
+        _begun_at.reset(token)
 
 
 @lru_cache(maxsize=256)

@@ -171,12 +171,14 @@ class Trace:
             self.statements.append(traced)
             traced.number = len(self.statements)
 
-    def included(self, relations: Sequence[RelationInfo], objects: int) -> None:
+    def included(self, relations: Sequence[RelationInfo], objects: int) -> list[Included]:
         """Keep what a query for so many objects included, and watch whether it is read."""
         site = caller()
         for relation in relations:
             self._reads.watch(relation)
-            self.includes.append(Included(relation, objects, site))
+        made = [Included(relation, objects, site) for relation in relations]
+        self.includes += made
+        return made
 
     def finish(self) -> None:
         """End the trace: what it kept does not change any more, but for plans that are added."""

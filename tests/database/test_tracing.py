@@ -23,6 +23,7 @@ from psqlmodel import (
     Relation,
     Select,
     Session,
+    SessionManager,
     Trace,
     table,
 )
@@ -204,6 +205,9 @@ async def test_what_many_sessions_do_alike_is_one_finding(both: Both) -> None:
     assert finding.seconds == pytest.approx(sum(trace.statements[n - 1].seconds for n in finding.statements))
 
 
+AWAITED = "_later.<locals>.call"  # what calls a method of a Session where it is awaited
+
+
 async def test_parallel_tasks_are_traced_with_their_session(both: Both) -> None:
     queries = [Select(TracedOwner), Select(Count(TracedPet.id))]
     async with both.session() as session:
@@ -213,6 +217,29 @@ async def test_parallel_tasks_are_traced_with_their_session(both: Both) -> None:
             await session.parallel_exec(queries, consistent=True)
     for trace in (apart, together):
         assert {"traced_owners", "traced_pets"} <= {name for each in trace for name in each.tables}
+        places = {each.site.function for each in trace if each.tables and each.site is not None}
+        assert places == {AWAITED if both.is_sync else "test_parallel_tasks_are_traced_with_their_session"}
+        assert [each for each in trace if each.tables and each.site is None] == []
+
+
+async def test_a_parallel_task_of_the_program_is_the_place_itself(both: Both) -> None:
+    async with both.session() as session, traced(session) as trace:
+        await session.parallel_exec([count_at_once if both.is_sync else count_awaited, Select(TracedOwner)])
+        await session.parallel_scan(Select(TracedPet), workers=2)
+    places = [(sorted(each.tables), each.site.function) for each in trace if each.tables and each.site is not None]
+    here = AWAITED if both.is_sync else "test_a_parallel_task_of_the_program_is_the_place_itself"
+    assert (["traced_clubs"], "count_at_once" if both.is_sync else "count_awaited") in places
+    assert (["traced_owners"], here) in places
+    assert (["traced_pets"], here) in places
+    assert {place for _, place in places} <= {here, "count_at_once", "count_awaited"}
+
+
+def count_at_once() -> Any:
+    return SessionManager.require_current().exec_scalar(Select(Count(TracedClub.id)))
+
+
+async def count_awaited() -> Any:
+    return await SessionManager.require_current_async().exec_scalar(Select(Count(TracedClub.id)))
 
 
 async def test_the_time_with_an_open_transaction_and_nothing_asked(both: Both) -> None:
@@ -332,6 +359,24 @@ async def test_several_at_a_time_are_no_loop(both: Both) -> None:
         await session.rollback()
     assert kinds(trace) == []
     assert len([each for each in trace if each.several]) >= 2
+
+
+@pytest.mark.parametrize("read", [True, False])
+async def test_what_a_stream_includes_and_nobody_reads(both: Both, read: bool) -> None:
+    async with both.session() as session, traced(session) as trace:
+        query = Select(TracedOwner).Include(TracedOwner.pets, TracedOwner.clubs).OrderBy(TracedOwner.id)
+        stream = getattr(session, "raw", session).stream(query, batch=2)
+        owners = list(stream) if both.is_sync else [owner async for owner in stream]
+        assert len(owners[0].pets) == 2
+        if read:
+            assert owners[-1].clubs is not None
+    if read:
+        assert "unread include" not in kinds(trace)
+        return
+    finding = found(trace, "unread include")
+    assert finding.title.startswith("TracedOwner.clubs was included in a query for 5 objects and not read, at ")
+    assert finding.site is not None
+    assert finding.site.function.startswith("test_what_a_stream_includes_and_nobody_reads")
 
 
 async def test_writing_one_by_one(both: Both) -> None:

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
     from psqlmodel.model.fields import Column
     from psqlmodel.model.relations import RelationInfo
+    from psqlmodel.observe.trace import Included
 
 
 _PLAIN = frozenset({int, str, UUID})  # keys of nearly all tables; nothing about them needs a check
@@ -238,16 +239,17 @@ def select(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded
     loaded = load_rows(workspace, query, compiled, rows)
     if isinstance(query, Rowset) and query.includes:
         yield from load_included(workspace, query, loaded)
-        if workspace.included or getattr(workspace.engine, "included", None):
-            _tell(workspace, query, loaded)
+        _ = tell_included(workspace, query, loaded)
     return loaded
 
 
-def _tell(workspace: Workspace, query: Rowset[Any], loaded: Loaded[Any]) -> None:
-    """Tell the traces what a query included."""
+def tell_included(workspace: Workspace, query: Rowset[Any], loaded: Loaded[Any]) -> list[Included]:
+    """Tell the traces, where there are any, what a query included; return what they keep of it."""
+    if not workspace.included and not getattr(workspace.engine, "included", None):
+        return []
     relations = list(included_relations(mapper_of(query.entities[0]), query.includes))
-    for trace in (*workspace.included, *workspace.engine.included):
-        trace.included(relations, len(loaded.items))
+    traces = (*workspace.included, *workspace.engine.included)
+    return [each for trace in traces for each in trace.included(relations, len(loaded.items))]
 
 
 def _check_returning(workspace: Workspace, query: InsertQuery[Any]) -> Steps[None]:

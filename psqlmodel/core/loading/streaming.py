@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import ref
 
-from psqlmodel.core.loading.access import load_included
-from psqlmodel.core.loading.reading import autoflush, load_rows, prepared
+from psqlmodel.core.loading.access import load_included, tell_included
+from psqlmodel.core.loading.reading import Loaded, autoflush, load_rows, prepared
 from psqlmodel.core.transaction import Transaction, execute
 from psqlmodel.errors import QueryError, SessionError
 from psqlmodel.model.mapper import registry
@@ -28,6 +28,7 @@ from psqlmodel.steps import Statement, Steps
 
 if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
+    from psqlmodel.observe.trace import Included
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ class Cursor:
     Raises `QueryError` for what is no SELECT of the builder, and for a batch of no rows.
     """
 
-    __slots__ = ("__weakref__", "_batch", "_compiled", "_name", "_query", "_workspace", "done")
+    __slots__ = ("__weakref__", "_batch", "_compiled", "_name", "_query", "_told", "_workspace", "done")
 
     def __init__(self, workspace: Workspace, query: Any, batch: int) -> None:
         if not isinstance(query, Rowset) or query.extra_tables:
@@ -55,6 +56,7 @@ class Cursor:
         self._batch = batch
         self._name = ""
         self._compiled: Compiled | None = None
+        self._told: list[Included] | None = None
         self.done = False
 
     def read(self) -> Steps[list[Any]]:
@@ -78,7 +80,16 @@ class Cursor:
         loaded = load_rows(self._workspace, self._query, compiled, rows)
         if self._query.includes:
             yield from load_included(self._workspace, self._query, loaded)
+            self._tell_included(loaded)
         return loaded.items
+
+    def _tell_included(self, loaded: Loaded[Any]) -> None:
+        """Tell the traces what the query included: once for all batches, for one of them may not be looked at."""
+        if self._told is None:
+            self._told = tell_included(self._workspace, self._query, loaded)
+            return
+        for each in self._told:
+            each.objects += len(loaded.items)
 
     def close(self) -> Steps[None]:
         """Close the cursor, where it is open: there is nothing more to read."""

@@ -22,6 +22,7 @@ from psqlmodel.core.parallel.tasks import (
     Job,
     Tasks,
     as_given,
+    asked_here,
     check_open,
     check_workers,
     listed,
@@ -52,7 +53,8 @@ async def run_all(session: AsyncSession, tasks: Any, *, max_workers: int | None,
             check_workers("max_workers", max_workers)
         work = Tasks("task {} of parallel_exec", jobs)
         if jobs:
-            await (_consistently if consistent else _apart)(session, work, len(jobs), max_workers)
+            with asked_here(session):
+                await (_consistently if consistent else _apart)(session, work, len(jobs), max_workers)
         return as_given(tasks, work.results())
     finally:
         _close_coroutines(given)
@@ -81,6 +83,11 @@ async def scan(session: AsyncSession, query: Query[Any], *, workers: int) -> lis
     check_open(session)
     check_workers("workers", workers)
     splitting.check_scan(query)
+    with asked_here(session):
+        return await _scanned(session, query, workers)
+
+
+async def _scanned(session: AsyncSession, query: Query[Any], workers: int) -> list[Any]:
     async with _first_worker(session, "parallel_scan") as first:
         parts = await first.run(splitting.split(query, workers))  # type: ignore[arg-type]
         work = Tasks("part {} of parallel_scan", [partial(_read, part, None, _items) for part in parts])

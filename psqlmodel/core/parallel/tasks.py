@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psqlmodel.errors import ParallelError, QueryError, SessionClosedError, SessionError
@@ -93,6 +94,15 @@ def no_task(task: Any, number: int) -> QueryError:
         f"parallel_exec: task {number} is a {type(task).__name__}, and takes queries, SQL text, pairs of SQL text and "
         f"parameters, and functions{hint}"
     )
+
+
+def asked_here(session: Session | AsyncSession) -> AbstractContextManager[None]:
+    """Return a block whose tasks are shown at the place in the program that asks for them, where anybody looks."""
+    if not session._channel._engine.observers:
+        return nullcontext()
+    from psqlmodel.observe.sites import begun_here  # it reads sources
+
+    return begun_here()
 
 
 def check_workers(option: str, wanted: Any) -> None:

@@ -21,6 +21,7 @@ from psqlmodel.core.parallel.tasks import (
     Job,
     Tasks,
     as_given,
+    asked_here,
     check_open,
     check_workers,
     listed,
@@ -45,10 +46,11 @@ def run_all(session: Session, tasks: Any, *, max_workers: int | None, consistent
     check_open(session)
     if max_workers is not None:
         check_workers("max_workers", max_workers)
-    jobs = [_job(task, number) for number, task in enumerate(listed(tasks))]
-    work = Tasks("task {} of parallel_exec", jobs)
-    if jobs:
-        (_consistently if consistent else _apart)(session, work, len(jobs), max_workers)
+    with asked_here(session):
+        jobs = [_job(task, number) for number, task in enumerate(listed(tasks))]
+        work = Tasks("task {} of parallel_exec", jobs)
+        if jobs:
+            (_consistently if consistent else _apart)(session, work, len(jobs), max_workers)
     return as_given(tasks, work.results())
 
 
@@ -72,7 +74,7 @@ def scan(session: Session, query: Query[Any], *, workers: int) -> list[Any]:
     check_open(session)
     check_workers("workers", workers)
     splitting.check_scan(query)
-    with _first_worker(session, "parallel_scan") as first:
+    with asked_here(session), _first_worker(session, "parallel_scan") as first:
         parts = first.run(splitting.split(query, workers))  # type: ignore[arg-type]
         work = Tasks("part {} of parallel_scan", [_in_context(partial(_read, part, None)) for part in parts])
         _work_together(work, first, first.others(worker_count(session, len(parts), workers)))
@@ -110,7 +112,10 @@ def _call(task: Callable[[], Any], place: _Apart | _Worker) -> Any:
 def _work_together(work: Tasks, first: _Apart | _Worker, others: Sequence[_Apart | _Worker]) -> None:
     """Do the jobs in threads, one for each place. The first stays as it is, since its snapshot may be awaited."""
     with ThreadPoolExecutor(1 + len(others), "psqlmodel-parallel") as executor:
-        threads = [executor.submit(_work, work, first), *(executor.submit(_join, work, each) for each in others)]
+        threads = [
+            executor.submit(_work, work, first),
+            *(executor.submit(_in_context(partial(_join, work)), each) for each in others),
+        ]
         try:
             _ = wait(threads)
         finally:
