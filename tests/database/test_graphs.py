@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from psqlmodel import Column, Engine, ForeignKey, Index, OrphanError, PSQLModel, Relation, RelationError, Select, table
+from psqlmodel import (
+    Column,
+    Engine,
+    ForeignKey,
+    Index,
+    OrphanError,
+    PSQLModel,
+    Relation,
+    RelationError,
+    Select,
+    Unique,
+    table,
+)
 
 from .both import Both, Statements
 from .models import Node
@@ -93,9 +107,30 @@ class Offer(PSQLModel):
     instead: Relation["Offer | None"] = Relation()
 
 
+@table("graph_steps", constraints=[Unique("page_id", "place")])
+class Step(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+    page_id: Column[int] = Column(foreign_key="pages.id")
+    place: Column[int]
+
+
+@table("graph_covers")
+class Cover(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+    page_id: Column[int] = Column(foreign_key="pages.id", unique=True)
+
+
+@table("graph_titles", constraints=[Unique("page_id", initially_deferred=True)])
+class Title(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+    page_id: Column[int] = Column(foreign_key="pages.id")
+
+
 @pytest.fixture(autouse=True)
 def tables(plain_sql: Engine) -> None:
-    plain_sql.create_all([Department, Staff, Badge, Stamp, Page, Line, Hen, Egg, Cause, Effect, Offer])
+    plain_sql.create_all(
+        [Department, Staff, Badge, Stamp, Page, Line, Hen, Egg, Cause, Effect, Offer, Step, Cover, Title]
+    )
 
 
 async def test_a_tree_is_written_level_by_level(both: Both, statements: Statements) -> None:
@@ -291,6 +326,50 @@ async def test_two_rows_may_swap_unique_values(both: Both, key: str) -> None:
         setattr(second, key, before[0])
         await session.commit()
     assert both.column(f"SELECT {key} FROM badges ORDER BY id") == [before[1], before[0]]
+
+
+async def test_rows_swap_their_places_within_a_parent(both: Both) -> None:
+    async with both.session() as session:
+        page, other = Page(), Page()
+        session.add_all([page, other])
+        await session.flush()
+        steps = [Step(page_id=page.id, place=place) for place in (1, 2, 3)]
+        away = [Step(page_id=page.id, place=4), Step(page_id=other.id, place=4)]
+        session.add_all([*steps, *away])
+        await session.commit()
+        steps[0].place, steps[1].place, steps[2].place = 2, 3, 1
+        await session.commit()
+        assert both.sql("SELECT page_id, place FROM graph_steps WHERE place < 4 ORDER BY id") == [
+            (page.id, 2),
+            (page.id, 3),
+            (page.id, 1),
+        ]
+        away[0].page_id, away[1].page_id = other.id, page.id  # nothing else can stand there for the moment
+        with pytest.raises(RelationError, match=r"take over \(page_id, place\) from each other.*initially_deferred"):
+            await session.commit()
+        await session.rollback()
+    assert both.column("SELECT place FROM graph_steps ORDER BY id") == [2, 3, 1, 4, 4]
+
+
+@pytest.mark.parametrize(("model", "swapped"), [(Cover, False), (Title, True)])
+async def test_one_to_one_relations_swap_where_the_constraint_waits(both: Both, model: Any, swapped: bool) -> None:
+    async with both.session() as session:
+        pages = [Page(), Page()]
+        session.add_all(pages)
+        await session.flush()
+        one, two = model(page_id=pages[0].id), model(page_id=pages[1].id)
+        session.add_all([one, two])
+        await session.commit()
+        one.page_id, two.page_id = two.page_id, one.page_id
+        if swapped:
+            await session.commit()
+        else:
+            with pytest.raises(RelationError, match="nothing else can stand there meanwhile"):
+                await session.commit()
+            await session.rollback()
+        assert (one.page_id < two.page_id) is not swapped
+    found = both.column(f"SELECT page_id FROM {model.__source__.name} ORDER BY id")
+    assert (found == sorted(found)) is not swapped
 
 
 async def test_a_unique_value_moves_along_a_chain(both: Both) -> None:

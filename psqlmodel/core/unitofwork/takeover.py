@@ -8,7 +8,7 @@ placeholder first. Where nothing is taken over, nothing here costs more than a l
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 from psqlmodel.core.unitofwork.collect import Changes, is_pending, outgoing
@@ -28,6 +28,14 @@ class Takeovers:
         self.deletes_first = False
         self.vacated: Groups = {}
         self.waves: list[Groups] = []
+        self._spared: set[tuple[int, str]] = set()
+
+    def vacate(self, mapper: Mapper, keys: Keys, obj: Any, written: Iterable[str]) -> None:
+        """Have a row let its unique value go before it gets another: by one of the columns that are `written` then."""
+        column = _spare_column(mapper, keys, written)
+        if (id(obj), column) not in self._spared:
+            self._spared.add((id(obj), column))
+            self.vacated.setdefault((mapper, (column,)), []).append(obj)
 
 
 def find_takeovers(changes: Changes) -> Takeovers:
@@ -35,7 +43,7 @@ def find_takeovers(changes: Changes) -> Takeovers:
     found = Takeovers()
     for mapper in {*changes.changed, *changes.deleted}:  # rows that are there, and let values go
         changed = changes.changed.get(mapper, {}).keys()
-        for keys in unique_keys(mapper):
+        for keys in _immediate_keys(mapper):
             if mapper in changes.deleted or not all(map(set(keys).isdisjoint, changed)):
                 _look_at(found, changes, mapper, keys)
         for keys in partial_keys(mapper):
@@ -43,7 +51,7 @@ def find_takeovers(changes: Changes) -> Takeovers:
     if found.deletes_first and _deletion_is_too_early(changes):
         found.deletes_first = False
         for mapper, keys, obj in _held_by_deleted(changes):
-            found.vacated.setdefault((mapper, keys), []).append(obj)
+            found.vacate(mapper, keys, obj, keys)
     return found
 
 
@@ -52,6 +60,16 @@ def unique_keys(mapper: Mapper) -> list[Keys]:
     known: list[Keys] | None = mapper.loaders.get(unique_keys)
     if known is None:
         known = mapper.loaders[unique_keys] = _declared_keys(mapper)
+    return known
+
+
+def _immediate_keys(mapper: Mapper) -> list[Keys]:
+    """Return the unique keys that are checked row by row: one that waits for COMMIT asks for nothing."""
+    known: list[Keys] | None = mapper.loaders.get(_immediate_keys)
+    if known is None:
+        late = [c.columns for c in mapper.constraints if isinstance(c, Unique) and c.initially_deferred]
+        waiting = _of_columns(mapper, late)
+        known = mapper.loaders[_immediate_keys] = [keys for keys in unique_keys(mapper) if keys not in waiting]
     return known
 
 
@@ -83,12 +101,13 @@ def _of_columns(mapper: Mapper, declared: list[tuple[Any, ...]]) -> list[Keys]:
 
 def _look_at(found: Takeovers, changes: Changes, mapper: Mapper, keys: Keys) -> None:
     """Find what one unique key asks for."""
-    changed = [
-        obj
+    written = {
+        id(obj): columns
         for columns, objects in changes.changed.get(mapper, {}).items()
         if set(columns) & set(keys)
         for obj in objects
-    ]
+    }
+    changed = [obj for objects in changes.changed.get(mapper, {}).values() for obj in objects if id(obj) in written]
     deleted = changes.deleted.get(mapper, [])
     takers = [*changes.new.get(mapper, ()), *changed]
     if not takers or not (changed or deleted):
@@ -107,7 +126,7 @@ def _look_at(found: Takeovers, changes: Changes, mapper: Mapper, keys: Keys) -> 
         else:
             taken[id(holder)] = holder
             waits[id(taker)] = holder
-    _order(found, mapper, keys, taken, waits)
+    _order(found, mapper, keys, taken, waits, written)
 
 
 def _make_room(found: Takeovers, changes: Changes, mapper: Mapper, keys: Keys) -> None:
@@ -135,7 +154,14 @@ def _without_pending(mapper: Mapper, columns: Keys, obj: Any) -> Keys:
     return tuple(key for key in columns if key not in pending)
 
 
-def _order(found: Takeovers, mapper: Mapper, keys: Keys, taken: dict[int, Any], waits: dict[int, Any]) -> None:
+def _order(
+    found: Takeovers,
+    mapper: Mapper,
+    keys: Keys,
+    taken: dict[int, Any],
+    waits: dict[int, Any],
+    written: dict[int, Keys],
+) -> None:
     """Sort the holders into waves: one that takes from another comes after it."""
     for holder in taken.values():
         depth, circle, seen = 0, False, {id(holder)}
@@ -148,12 +174,7 @@ def _order(found: Takeovers, mapper: Mapper, keys: Keys, taken: dict[int, Any], 
             depth += 1
             following = waits.get(id(following))
         if circle or _after(holder, mapper, keys) is None:
-            if any(mapper.attributes[key].primary_key for key in keys):
-                raise RelationError(
-                    f"{mapper.name} objects swap primary keys ({', '.join(keys)}): flush one of them with another key "
-                    "first"
-                )
-            found.vacated.setdefault((mapper, keys), []).append(holder)
+            found.vacate(mapper, keys, holder, written[id(holder)])
             continue
         while len(found.waves) <= depth:
             found.waves.append({})
@@ -209,7 +230,7 @@ def _held_by_deleted(changes: Changes) -> Iterator[tuple[Mapper, Keys, Any]]:
             *changes.new.get(mapper, ()),
             *(o for group in changes.changed.get(mapper, {}).values() for o in group),
         ]
-        for keys in unique_keys(mapper)[1 if mapper.primary_key else 0 :]:
+        for keys in _immediate_keys(mapper)[1 if mapper.primary_key else 0 :]:
             taken = {_after(taker, mapper, keys) for taker in takers}
             yield from ((mapper, keys, obj) for obj in deleted if (v := _before(obj, keys)) is not None and v in taken)
 
@@ -218,10 +239,7 @@ def _held_by_deleted(changes: Changes) -> Iterator[tuple[Mapper, Keys, Any]]:
 
 
 def placeholder(column: Column[Any]) -> Any:
-    """Return a value that no other row has, for the moment between two statements: NULL where it is allowed.
-
-    Raises `RelationError` for a column whose type has no such value.
-    """
+    """Return a value that no other row has, for the moment between two statements: NULL where it is allowed."""
     if column.nullable:
         return None
     python = column.pg_type.python
@@ -230,9 +248,27 @@ def placeholder(column: Column[Any]) -> Any:
     if python is int:
         greatest = 2**15 - 1 if column.pg_type.transport == "int2" else 2**31 - 1
         return -1 - uuid.uuid4().int % greatest
-    if python is uuid.UUID:
-        return uuid.uuid4()
+    return uuid.uuid4()
+
+
+def _spare_column(mapper: Mapper, keys: Keys, written: Iterable[str]) -> str:
+    """Return the column of a unique key that may hold a placeholder; it is among those that get their value later.
+
+    Raises `RelationError` where there is none.
+    """
+    changing = [mapper.attributes[key] for key in keys if key in set(written)]
+    referring = {name for key in mapper.foreign_keys if key.enforced for name in key.columns}
+    spare = [column for column in changing if column.nullable]
+    spare += [c for c in changing if c.pg_type.python in (str, int, uuid.UUID) and c.name not in referring]
+    found = next((column for column in spare if not column.primary_key), None)
+    if found is not None:
+        return str(found.key)
+    listed = ", ".join(keys)
+    if any(column.primary_key for column in changing):
+        raise RelationError(
+            f"{mapper.name} objects swap primary keys ({listed}): flush one of them with another key first"
+        )
     raise RelationError(
-        f"{column!r} is unique and NOT NULL, and rows of this flush take its values over from each other: flush in two "
-        "steps, or declare the constraint deferrable"
+        f"{mapper.name} objects of this flush take over ({listed}) from each other, which is unique, and nothing else "
+        "can stand there meanwhile: delete one and add it anew, or declare Unique(…, initially_deferred=True)"
     )
