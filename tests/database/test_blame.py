@@ -14,7 +14,9 @@ from psqlmodel import (
     InvalidValueError,
     NotNullViolation,
     PSQLModel,
+    Relation,
     UniqueViolation,
+    numeric,
     table,
 )
 
@@ -33,11 +35,21 @@ class Part(PSQLModel):
     name: str = Column(default="")
     price: Decimal = Column(default=Decimal(1), check="price >= 0")
     weight: int = Column(default=1)
+    memos: Relation[list["Memo"]] = Relation()
+
+
+@table("part_memos")
+class Memo(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+    title: Column[str] = Column()
+    cost: Column[Decimal] = Column(type=numeric(5, 2), default=Decimal(1))
+    worth: Column[Decimal] = Column(type=numeric(9, 2), default=Decimal(1))
+    part_id: Column[int | None] = Column(foreign_key="parts.id")
 
 
 @pytest.fixture(autouse=True)
 def tables(plain_sql: Engine) -> None:
-    plain_sql.create_all([Part])
+    plain_sql.create_all([Part, Memo])
     plain_sql.execute("ALTER TABLE parts ALTER name TYPE varchar(10), ALTER price TYPE numeric(6, 2)")
     plain_sql.execute("ALTER TABLE parts ALTER weight TYPE smallint")
 
@@ -88,6 +100,21 @@ async def test_the_one_text_that_is_too_long(both: Both) -> None:
         with pytest.raises(DataError) as caught:
             await session.commit()
     assert (caught.value.object, caught.value.columns, caught.value.value) == (new[BAD], ("name",), "x" * 11)
+
+
+async def test_the_message_names_what_the_server_does_not(both: Both) -> None:
+    async with both.session() as session:
+        session.add(Part(code="a", name="y" * 11, memos=[Memo(title="t")]))
+        with pytest.raises(DataError, match=r"^Part\.name: value too long"):
+            await session.commit()
+
+
+async def test_a_number_is_found_by_its_precision_and_in_its_class(both: Both) -> None:
+    async with both.session() as session:
+        session.add(Part(code="a", memos=[Memo(title="t", cost=Decimal(1_000), worth=Decimal(1_000))]))
+        with pytest.raises(DataError, match=r"^Memo\.cost: numeric field overflow") as caught:
+            await session.commit()
+    assert (caught.value.model, caught.value.columns, caught.value.value) == (Memo, ("cost",), Decimal(1_000))
 
 
 async def test_the_one_number_that_is_too_great_for_its_precision(both: Both) -> None:

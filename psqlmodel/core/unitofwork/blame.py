@@ -20,6 +20,7 @@ from psqlmodel.schema.names import stable_name
 
 _TOO_LONG = re.compile(r"value too long for type \w+(?: varying)?\((\d+)\)")
 _OVERFLOW = re.compile(r"absolute value less than (?:10\^(\d+)|1)\b")
+_NUMERIC = re.compile(r"numeric\((\d+)(?:,\s*(-?\d+))?\)")
 
 
 def blame(error: DatabaseError, mapper: Mapper, objects: Sequence[Any]) -> None:
@@ -27,6 +28,9 @@ def blame(error: DatabaseError, mapper: Mapper, objects: Sequence[Any]) -> None:
     error.model = mapper.cls
     if not error.columns:
         error.columns = tuple(str(column.name) for column in _columns_at_fault(error, mapper, objects))
+        if isinstance(error, DataError) and error.columns:  # of a constraint the server names at least that
+            where = " or ".join(f"{mapper.name}.{mapper.by_name[name].key}" for name in error.columns)
+            error.args = (f"{where}: {error}",)
     keys = [str(mapper.by_name[name].key) for name in error.columns if name in mapper.by_name]
     error.object = objects[0] if len(objects) == 1 else _object_at_fault(error, mapper, objects, keys)
     if error.object is not None and keys:
@@ -43,7 +47,8 @@ def _columns_at_fault(error: DatabaseError, mapper: Mapper, objects: Sequence[An
     elif isinstance(error, DataError):
         too_much = _limit(error)
         if too_much is not None:
-            yield from (c for c in mapper.columns if any(too_much(obj.__dict__.get(c.key)) for obj in objects))
+            found = [c for c in mapper.columns if any(too_much(obj.__dict__.get(c.key)) for obj in objects)]
+            yield from [column for column in found if _has_limit(column, error)] or found
 
 
 def _object_at_fault(error: DatabaseError, mapper: Mapper, objects: Sequence[Any], keys: list[str]) -> Any:
@@ -71,6 +76,12 @@ def _limit(error: DataError) -> Callable[[Any], bool] | None:
         least: Any = Decimal(10) ** int(power[1] or 0)
         return lambda value: isinstance(value, Decimal | int | float) and bool(abs(value) >= least)
     return None
+
+
+def _has_limit(column: Column[Any], error: DataError) -> bool:
+    """Tell whether the model gives a number the precision that the error names; a table may have another."""
+    power, declared = _OVERFLOW.search(error.detail or ""), _NUMERIC.fullmatch(str(column.pg_type.name))
+    return bool(power and declared and int(power[1] or 0) == int(declared[1]) - int(declared[2] or 0))
 
 
 def _with_key(objects: Sequence[Any], keys: list[str], detail: str) -> Any:

@@ -361,9 +361,10 @@ class _Losses:
             return
         tables = {part.mapper.table: part for part in self._parts.all}
         part = tables.get(error.table or "")
-        candidates = self._parts.all if part is None else [p for p in self._parts.all if p.mapper is part.mapper]
-        objects = [obj for each in candidates for obj in each.objects if type(obj) is candidates[0].mapper.cls]
-        blame(error, candidates[0].mapper, objects)
+        for mapper in {each.mapper: None for each in self._parts.all} if part is None else [part.mapper]:
+            blame(error, mapper, [obj for each in self._parts.all if each.mapper is mapper for obj in each.objects])
+            if error.columns:  # of a value that is too long the server does not say in which table
+                break
 
     def tell(self, error: DatabaseError) -> Steps[None]:
         """Find out which rows were not there, or not in the version that was read, and raise."""
