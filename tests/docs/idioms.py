@@ -150,6 +150,26 @@ IDIOMS = [
         ),
     ),
     Idiom(
+        "order by what is computed",
+        "n = Count(); session.exec(Select(Hero.team_id, n).GroupBy(Hero.team_id).OrderBy(n.Desc())).all()",
+        (
+            "n = func.count(); select(Hero.team_id, n).group_by(Hero.team_id).order_by(n.desc())",
+            "n = func.count(); select(Hero.team_id, n).group_by(Hero.team_id).order_by(n.desc())",
+            'Hero.objects.values("team_id").annotate(n=Count("id")).order_by("-n")',
+            'Hero.annotate(n=Count("id")).group_by("team_id").order_by("-n").values("team_id", "n")',
+        ),
+    ),
+    Idiom(
+        "those that have one such",
+        "session.exec(Select(Team).Where(Exists(Select(Hero).Where(Hero.team_id == Team.id, Hero.age > 18)))).all()",
+        (
+            "select(Team).where(Team.heroes.any(Hero.age > 18))",
+            "select(Team).where(Team.heroes.any(Hero.age > 18))",
+            "Team.objects.filter(heroes__age__gt=18).distinct()",
+            "Team.filter(heroes__age__gt=18).distinct()",
+        ),
+    ),
+    Idiom(
         "join, condition on the other table",
         'session.exec(Select(Hero).Join(Hero.team).Where(Team.name == "Red")).all()',
         (
