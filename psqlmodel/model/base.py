@@ -16,7 +16,7 @@ from psqlmodel.model.declaration import declared_fields, make_attributes
 from psqlmodel.model.fields import Column
 from psqlmodel.model.mapper import Mapper, registry
 from psqlmodel.model.naming import did_you_mean
-from psqlmodel.model.outside import AsDataclass, DataclassOptions, Outside
+from psqlmodel.model.outside import AsDataclass, DataclassOptions, Outside, signature_of
 from psqlmodel.model.relations import RelationInfo
 from psqlmodel.model.state import TRANSIENT, UNSET, Clean, Instance, State, missing, raw_name, set_state
 from psqlmodel.model.versions import guard
@@ -59,6 +59,14 @@ class ModelMeta(type):
             if key in mapper.relations:
                 return mapper.relations[key]
             raise AttributeError(mapper.no_attribute(key))
+
+        @property
+        def __signature__(cls) -> Any:
+            """What `inspect.signature`, and so editors and documentation, show of the constructor."""
+            mapper = cls.__dict__.get("__mapper__")
+            if mapper is None or not _has_our_constructor(cls):
+                raise AttributeError("__signature__")
+            return signature_of(mapper)
 
     def __dir__(cls) -> list[str]:
         mapper = cls.__dict__.get("__mapper__")
@@ -362,12 +370,16 @@ def _give_constructor(mapper: Mapper) -> None:
 
     mapper.constructed = True
     cls: Any = mapper.cls
-    inherited = cls.__init__
-    if inherited is PSQLModel.__init__ or getattr(inherited, "__general__", None) is _construct:
+    if _has_our_constructor(cls):
         made: Any = constructor(mapper, _construct)
         if made is not None:
             made.__general__ = _construct  # so that classes below this one know that no program wrote it
             cls.__init__ = made
+
+
+def _has_our_constructor(cls: Any) -> bool:
+    inherited = cls.__init__
+    return inherited is PSQLModel.__init__ or getattr(inherited, "__general__", None) is _construct
 
 
 def _construct(obj: Any, others: dict[str, Any], **values: Any) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, Self
+from keyword import iskeyword
+from typing import TYPE_CHECKING, Any, Literal, Self, get_origin
 
 from psqlmodel.errors import ConfigurationError
-from psqlmodel.model.state import raw_name
+from psqlmodel.model.state import UNSET, raw_name
 
 if TYPE_CHECKING:
+    from psqlmodel.model.fields import Column
+    from psqlmodel.model.mapper import Mapper
     from psqlmodel.model.path import RelationPath
 
 
@@ -151,3 +154,39 @@ class DataclassOptions:
 
     init = repr = eq = order = unsafe_hash = frozen = slots = False
     match_args = kw_only = weakref_slot = False
+
+
+def signature_of(mapper: Mapper) -> Any:
+    """Return the signature of a model's constructor, as `inspect` has it: a keyword for each column and relation.
+
+    Nothing is resolved for it: a relation is shown by the name of its class. Attributes whose names are none in
+    Python's grammar are left to `**others`.
+    """
+    import inspect  # for those who ask
+
+    from psqlmodel.model.declaration import inherited_fields
+
+    written = inherited_fields(mapper.cls)
+    columns = mapper.attributes.items()
+    shown = {key: (_of_column(column, written[key].annotation), column.default) for key, column in columns}
+    shown |= {key: (_of_relation(relation.declared), UNSET) for key, relation in mapper.relations.items()}
+    keyword, others = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter("others", inspect.Parameter.VAR_KEYWORD)
+    parameters = [
+        inspect.Parameter(key, keyword, default=default, annotation=annotation)
+        for key, (annotation, default) in shown.items()
+        if key.isidentifier() and not iskeyword(key)
+    ]
+    return inspect.Signature(parameters if len(parameters) == len(shown) else [*parameters, others])
+
+
+def _of_column(column: Column[Any], written: Any) -> Any:
+    held: Any = column.pg_type.python
+    if isinstance(written, type) or get_origin(written) is not None:
+        return written
+    return held | None if column.nullable else held
+
+
+def _of_relation(declared: Any) -> Any:
+    target = getattr(declared.target, "__forward_arg__", declared.target)
+    name = target if isinstance(target, str) else getattr(target, "__name__", "Any")
+    return f"list[{name}]" if declared.many else f"{name} | None"

@@ -14,6 +14,7 @@ import pytest
 from psqlmodel import Column, PSQLModel, Relation, table
 from psqlmodel.model import mapper_of
 from psqlmodel.model.codegen import constructor_source_of
+from psqlmodel.types import integer, varchar
 
 numbers = count(1)
 
@@ -69,6 +70,47 @@ def test_a_debugger_finds_the_source() -> None:
     assert inspect.getsource(made) == constructor_source_of(mapper_of(Child))
     assert linecache.getlines(made.__code__.co_filename)
     assert list(inspect.signature(Child).parameters)[:3] == ["id", "parent_id", "number"]
+
+
+def test_the_signature_is_there_before_the_first_object_and_after_it() -> None:
+    @table("signed")
+    class Signed(PSQLModel):
+        id: Column[int] = Column(primary_key=True)
+        tags: Column[list[str] | None]
+        size: int = 3
+        kind: Column[varchar]
+        made: Column[int] = Column(default_factory=lambda: 4)
+        parent_id: Column[int | None] = Column(foreign_key="made_parents.id")
+        parent: Relation["Parent | None"]
+        others: Relation[list["NowhereYet"]]  # type: ignore[name-defined]  # noqa: F821
+
+    expected = (
+        "(*, id: int = UNSET, tags: list[str] | None = UNSET, size: int = 3, kind: str = UNSET, made: int = UNSET, "
+        "parent_id: int | None = UNSET, parent: 'Parent | None' = UNSET, others: 'list[NowhereYet]' = UNSET)"
+    )
+    assert str(inspect.signature(Signed)) == expected
+    assert "__signature__" not in vars(Signed)
+    assert Signed(id=1).size == 3
+    assert str(inspect.signature(Signed)) == expected
+    assert not hasattr(Signed(), "__signature__")
+
+
+def test_signatures_that_the_program_wrote_and_names_that_are_no_keywords() -> None:
+    @table("written_by_hand")
+    class ByHand(PSQLModel):
+        id: Column[int] = Column(primary_key=True)
+
+        def __init__(self, number: int = 1) -> None:
+            super().__init__(id=number)
+
+    @table("below_by_hand")
+    class Below(ByHand):
+        more: Column[int]
+
+    assert list(inspect.signature(ByHand).parameters) == list(inspect.signature(Below).parameters) == ["number"]
+    odd: Any = type("Odd", (PSQLModel,), {"id": Column(type=integer, primary_key=True), "class": Column(type=integer)})
+    assert str(inspect.signature(table("odd_words")(odd))) == "(*, id: int = UNSET, **others)"
+    assert list(inspect.signature(PSQLModel).parameters) == ["values"]
 
 
 def test_it_does_what_the_constructor_of_all_classes_does() -> None:
