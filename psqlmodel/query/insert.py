@@ -43,7 +43,7 @@ class InsertQuery(Query[T]):
         self.content: Node | None = None  # what stands after the columns
         self.conflict: Node | None = None  # the target of ON CONFLICT
         self.action: tuple[Assignment, ...] | None = None
-        self.where: tuple[Node, ...] = ()
+        self.conditions: tuple[Node, ...] = ()
         self.overriding = ""
 
     def Values(self, *rows: Mapping[Any, Any] | Iterable[Mapping[Any, Any]], **values: Any) -> Self:
@@ -109,7 +109,7 @@ class InsertQuery(Query[T]):
             raise QueryError("Insert: .Where(…) belongs to .OnConflict(…).DoUpdate(…)")
         known = self.known | EXCLUDED.itself
         made = tuple(checked(condition, known, "Where") for condition in conditions)
-        return self._with(where=self.where + made)
+        return self._with(conditions=self.conditions + made)
 
     def Returning(self, *items: Any) -> InsertQuery[Any]:
         """Return columns or whole objects of the rows that were written."""
@@ -140,8 +140,8 @@ class InsertQuery(Query[T]):
             return
         start = len(assembly.shape)
         add_assignments(assembly, " DO UPDATE SET ", self.action)
-        if self.where:
-            add_where(assembly, self.where)
+        if self.conditions:
+            add_where(assembly, self.conditions)
         assembly.shape[start:] = [self._named(part) for part in assembly.shape[start:]]
 
     def _named(self, shape: Shape) -> Shape:

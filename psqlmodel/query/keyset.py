@@ -31,7 +31,7 @@ class Keyset:
             or not isinstance(query.outputs[0], EntityOutput)
         ):
             raise QueryError("page takes a query of one model: Select(User).OrderBy(User.name)")
-        if query.limit is not None or query.offset is not None:
+        if query.most is not None or query.skipped is not None:
             raise QueryError("page limits the query itself: leave out .Limit and .Offset")
         output = query.outputs[0]
         self.query = query

@@ -24,9 +24,9 @@ class Rowset(Query[T]):
         super().__init__()
         self.ordering: tuple[Ordering, ...] = ()
         self.last_ordered = 0  # how many of them the last OrderBy gave
-        self.limit: int | None = None
+        self.most: int | None = None
         self.ties = False
-        self.offset: int | None = None
+        self.skipped: int | None = None
         self.includes: tuple[Any, ...] = ()
 
     def OrderBy(self, *ordering: Any) -> Self:
@@ -78,7 +78,7 @@ class Rowset(Query[T]):
     def Limit(self, count: int) -> Self:
         """Return at most `count` rows."""
         query = self._copied()
-        query.limit, query.ties = _count("Limit", count), False
+        query.most, query.ties = _count("Limit", count), False
         query.key = self.key and (*self.key, "LIMIT")
         return query
 
@@ -87,14 +87,14 @@ class Rowset(Query[T]):
         if not self.ordering:
             raise QueryError("LimitWithTies needs an order: .OrderBy(…) before it")
         query = self._copied()
-        query.limit, query.ties = _count("LimitWithTies", count), True
+        query.most, query.ties = _count("LimitWithTies", count), True
         query.key = self.key and (*self.key, "WITH TIES")
         return query
 
     def Offset(self, count: int) -> Self:
         """Skip the first `count` rows."""
         query = self._copied()
-        query.offset = _count("Offset", count)
+        query.skipped = _count("Offset", count)
         query.key = self.key and (*self.key, "OFFSET")
         return query
 
@@ -146,12 +146,12 @@ class Rowset(Query[T]):
     def _add_tail(self, assembly: Assembly) -> None:
         if self.ordering:
             assembly.join("\nORDER BY ", [self._ordered(item) for item in self.ordering], ", ")
-        if self.limit is not None:
-            assembly.value("\nFETCH FIRST " if self.ties else "\nLIMIT ", self.limit)
+        if self.most is not None:
+            assembly.value("\nFETCH FIRST " if self.ties else "\nLIMIT ", self.most)
             if self.ties:
                 assembly.text(" ROWS WITH TIES")
-        if self.offset is not None:
-            assembly.value("\nOFFSET ", self.offset)
+        if self.skipped is not None:
+            assembly.value("\nOFFSET ", self.skipped)
 
     def _ordered(self, ordering: Ordering) -> Node:
         node = self.by_position(ordering.expression)

@@ -68,11 +68,11 @@ class SelectQuery(Rowset[T]):
         self.having_values: list[Any] = []
         self._begin()
         self.joins: tuple[tuple[str, Source, Node | None], ...] = ()
-        self.where: tuple[Node, ...] = ()
+        self.conditions: tuple[Node, ...] = ()
         self.grouping: tuple[Node, ...] = ()
-        self.having: tuple[Node, ...] = ()
+        self.group_conditions: tuple[Node, ...] = ()
         self.windows: tuple[Node, ...] = ()
-        self.distinct: tuple[Node, ...] | None = None  # (): DISTINCT; more: DISTINCT ON
+        self.distinct_on: tuple[Node, ...] | None = None  # (): DISTINCT; more: DISTINCT ON
         self.locks: tuple[str, ...] = ()
 
     @property
@@ -164,7 +164,7 @@ class SelectQuery(Rowset[T]):
             if condition.level < AND:
                 called.append(condition.level)  # beside others it gets parentheses
             values += condition.params
-        query.where = self.where + given
+        query.conditions = self.conditions + given
         query.where_values = values
         query.key = self.key and (*self.key, tuple(called))
         return query
@@ -191,7 +191,7 @@ class SelectQuery(Rowset[T]):
             query._admit(condition)
             called += (condition.shape, condition.level)
             values += condition.params
-        query.having = self.having + given
+        query.group_conditions = self.group_conditions + given
         query.having_values = values
         query.key = self.key and (*self.key, tuple(called))
         return query
@@ -213,13 +213,13 @@ class SelectQuery(Rowset[T]):
 
     def Distinct(self) -> Self:
         """Return equal rows once."""
-        return self._with(distinct=(), key=self.key and (*self.key, "DISTINCT"))
+        return self._with(distinct_on=(), key=self.key and (*self.key, "DISTINCT"))
 
     def DistinctOn(self, *items: Expression[Any]) -> Self:
         """Return the first row for each value of `items`; OrderBy, beginning with them, says which."""
         if not items or not all(isinstance(item, Expression) for item in items):
             raise QueryError("DistinctOn takes columns or expressions")
-        return self._with(distinct=items, **self._naming("DISTINCT ON", items))
+        return self._with(distinct_on=items, **self._naming("DISTINCT ON", items))
 
     # --- locks ----------------------------------------------------------------------------------------------
 
@@ -248,22 +248,22 @@ class SelectQuery(Rowset[T]):
     def assemble(self) -> Assembly:
         """Return the statement's shape, parameters and needs."""
         assembly = Assembly(self.known)
-        if self.distinct is None:
+        if self.distinct_on is None:
             assembly.join("SELECT ", self.outputs, ", ")
         else:
-            self._add_distinct(assembly, self.distinct)
+            self._add_distinct(assembly, self.distinct_on)
         if self.base:
             assembly.join("\nFROM ", self.base, ", ")
         for kind, source, on in self.joins:
             assembly.join(kind, (source,), "")
             if on is not None:
                 assembly.join(" ON ", (on,), "")
-        if self.where:
-            add_where(assembly, self.where)
+        if self.conditions:
+            add_where(assembly, self.conditions)
         if self.grouping:
             assembly.join("\nGROUP BY ", [self.by_position(node) for node in self.grouping], ", ")
-        if self.having:
-            add_where(assembly, self.having, "\nHAVING ")
+        if self.group_conditions:
+            add_where(assembly, self.group_conditions, "\nHAVING ")
         if self.windows:
             assembly.join("\nWINDOW ", self.windows, ", ")
         self._add_tail(assembly)
@@ -274,10 +274,10 @@ class SelectQuery(Rowset[T]):
     def arguments(self) -> list[Any]:
         """Return the parameters of a query with a key, in the order of the text."""
         values = [*self.values, *self.where_values, *self.having_values]
-        if self.limit is not None:
-            values.append(self.limit)
-        if self.offset is not None:
-            values.append(self.offset)
+        if self.most is not None:
+            values.append(self.most)
+        if self.skipped is not None:
+            values.append(self.skipped)
         return values
 
     @property
@@ -356,7 +356,7 @@ class SelectQuery(Rowset[T]):
     def _locked(self, strength: str, of: Any, nowait: bool, skip_locked: bool) -> Self:
         if nowait and skip_locked:
             raise QueryError("a lock has either nowait or skip_locked")
-        if self.grouping or self.having or self.distinct is not None:
+        if self.grouping or self.group_conditions or self.distinct_on is not None:
             raise QueryError("rows of a grouped or DISTINCT query can't be locked")
         entities = of if isinstance(of, Iterable) and not isinstance(of, type | Source) else (of,)
         sources = [source_of(entity, "of=") for entity in entities]

@@ -37,13 +37,13 @@ class _ChangingQuery(Query[T]):
         self.entity = entity_of(entity, self.verb)
         self.known = entity.__source__.itself
         self.others: tuple[Source, ...] = ()
-        self.where: tuple[Node, ...] = ()
+        self.conditions: tuple[Node, ...] = ()
         self.every = False
 
     def Where(self, *conditions: Predicate) -> Self:
         """Change the rows for which all conditions hold, beside those that are there already."""
         made = tuple(checked(condition, self.known, "Where") for condition in conditions)
-        return self._with(where=self.where + made)
+        return self._with(conditions=self.conditions + made)
 
     def AllRows(self) -> Self:
         """Change every row of the table: what a query without `.Where(…)` must say."""
@@ -61,8 +61,8 @@ class _ChangingQuery(Query[T]):
         return self._with(known=known, others=others)
 
     def _add_condition(self, assembly: Assembly) -> None:
-        if self.where:
-            add_where(assembly, self.where)
+        if self.conditions:
+            add_where(assembly, self.conditions)
         elif not self.every:
             raise QueryError(
                 f"{self.verb}({entity_name(self.entity)}) has no condition: add .Where(…), or .AllRows() to "

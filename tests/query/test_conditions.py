@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from psqlmodel.errors import InvalidValueError, QueryError
-from psqlmodel.query import AnyOf, Case, Cast, Exists, Lower, Row, Select, Text, Update, Value
+from psqlmodel.query import AnyOf, Case, Cast, Delete, Exists, Lower, Row, Select, Text, Update, Value
 from psqlmodel.types import Range, text
 
 from .shop import Mood, Order, User, where
@@ -170,6 +170,10 @@ REFUSED = [
     (lambda: Select(User).Where("age > 1"), QueryError, r"SQL by hand is Text\("),
     (lambda: Select(User).Where(None), QueryError, "leave it out"),
     (lambda: Select(User).order_by(User.id), AttributeError, r"write \.OrderBy$"),
+    (lambda: Select(User).where(User.id == 1), AttributeError, r"write \.Where$"),
+    (lambda: Select(User).limit(1), AttributeError, r"write \.Limit$"),
+    (lambda: Select(User.age).distinct(), AttributeError, r"write \.Distinct$"),
+    (lambda: Delete(User).where(User.id == 1), AttributeError, r"write \.Where$"),
     (lambda: Select(User).filter(User.id == 1), AttributeError, r"write \.Where\("),
     (lambda: Update(User).values(age=1), AttributeError, r"write \.Set\("),
     (lambda: Select(User).nonsense, AttributeError, "has no attribute 'nonsense'$"),

@@ -49,7 +49,7 @@ def _mapper(entity: Any) -> Mapper | None:
 def _check_lock(query: SelectQuery[Any]) -> None:
     held = [source for source in query.sources_in_from if isinstance(source, TableSource)]
     spread = [(source, source.distribution) for source in held if source.distribution is not None]
-    pinned = set(_pinned(query.where))
+    pinned = set(_pinned(query.conditions))
     if spread and not any(f"{source.qualifier}.{quote(name)}" in pinned for source, name in spread):
         source, name = spread[0]
         raise QueryError(

@@ -61,10 +61,10 @@ def check_scan(query: Any) -> None:
 def _clauses(query: SelectQuery[Any]) -> dict[str, Any]:
     return {
         "OrderBy": query.ordering,
-        "Limit": query.limit is not None,
-        "Offset": query.offset is not None,
-        "GroupBy": query.grouping or query.having,
-        "Distinct": query.distinct is not None,
+        "Limit": query.most is not None,
+        "Offset": query.skipped is not None,
+        "GroupBy": query.grouping or query.group_conditions,
+        "Distinct": query.distinct_on is not None,
         "an aggregate or window function": any(output.flags & GROUPED for output in query.outputs),
         "RightJoin or FullJoin": any(kind in _KEEPS_ALL for kind, _, _ in query.joins),
         "a row lock": query.locks,
