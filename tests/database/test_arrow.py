@@ -18,7 +18,6 @@ from psqlmodel import (
     DataError,
     Engine,
     InvalidValueError,
-    MappingError,
     QueryError,
     Select,
     Sum,
@@ -396,7 +395,7 @@ async def test_what_can_not_be_copied_is_refused(
         (b"id,name\n1,a\n", InvalidValueError, "no Arrow stream"),
         (b"ARROW1\0\0nothing", InvalidValueError, "no Arrow stream"),
         (b"", InvalidValueError, "no Arrow stream"),
-        (stream(idd=[1]).getvalue(), MappingError, "no column 'idd'; did you mean 'id'"),
+        (stream(idd=[1]).getvalue(), InvalidValueError, "no column 'idd'; did you mean 'id'"),
         (stream().getvalue(), InvalidValueError, "names the columns of Tag"),
     ],
 )

@@ -41,6 +41,11 @@ CREATE EVENT TRIGGER on_drop ON sql_drop EXECUTE FUNCTION note_drop();
 """
 
 
+def each(cases: dict[str, Any]) -> list[Any]:
+    """Return the names of cases as parameters of a test, each with the marks of its function."""
+    return [pytest.param(name, marks=getattr(work, "pytestmark", ())) for name, work in cases.items()]
+
+
 class Place:
     """One database behind an engine of one kind; `run` runs a coroutine there, always on the same event loop."""
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from psqlmodel import (
     Alias,
     Cast,
@@ -132,6 +134,11 @@ async def tables_in_from(session: Any, name: str) -> None:
     assert await session.exec_scalar(Select(numbers[name]).Where(numbers.place == 2)) == 2
     records = Func.jsonb_to_recordset(Cast([{name: 5}], types.jsonb)).AsTable(name, **{name: types.integer})
     assert await session.exec_scalar(Select(records[name])) == 5
+
+
+@quoted
+@pytest.mark.since(17)
+async def documents_in_from(session: Any, name: str) -> None:
     document = JsonTable(name, [{"k": 7}], "$[*]", **{name: (types.integer, "$.k")})
     assert await session.exec_scalar(Select(document[name])) == 7
 

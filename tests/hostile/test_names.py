@@ -37,7 +37,7 @@ from psqlmodel import (
 )
 from psqlmodel.core.engine.replicas import position_of
 
-from .conftest import Place
+from .conftest import Place, each
 from .models import Thing
 from .names import QUOTED
 from .texts import ATTACKS, budget, is_name, is_storable, names, storable, texts
@@ -50,7 +50,7 @@ async def _with(work: Callable[[Any, str], Awaitable[None]], name: str, session:
     await work(session, name)
 
 
-@pytest.mark.parametrize("case", QUOTED)
+@pytest.mark.parametrize("case", each(QUOTED))
 def test_a_name_is_quoted_or_refused(place: Place, case: str) -> None:
     work = QUOTED[case]
     result, usual = place.outcome(partial(_with, work, PLAIN))
@@ -181,7 +181,7 @@ def test_a_foreign_key_to_any_name(place: Place) -> None:
 
 @pytest.mark.parametrize("token", [*ATTACKS[:8], "", "0/0; --", "0/G", "\0", "1/1\n", "٣/٣", "0/0 OR 1=1"])
 def test_a_token_of_a_position_is_one(token: str) -> None:
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(InvalidValueError):
         position_of(token)
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from psqlmodel import DatabaseError, Engine, InvalidValueError, PSQLModelError, array_literal, parse_array, types
 from psqlmodel.drivers.wire import copy_blocks
 
-from .conftest import Place
+from .conftest import Place, each
 from .texts import ATTACKS, budget, is_storable, texts
 from .values import CASES, PICKY, TEXTUAL
 
@@ -70,12 +70,12 @@ async def _with(work: Callable[[Any, str], Awaitable[None]], text: str, session:
     await work(session, text)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", each(CASES))
 def test_a_value_is_never_sql(place: Place, name: str) -> None:
     _attack(place, CASES[name], 12, picky=False)
 
 
-@pytest.mark.parametrize("name", PICKY)
+@pytest.mark.parametrize("name", each(PICKY))
 def test_a_value_that_the_server_reads_by_a_syntax_is_never_sql(place: Place, name: str) -> None:
     _attack(place, PICKY[name], 12, picky=True)
 

@@ -11,6 +11,8 @@ import io
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from psqlmodel import (
     SQL,
     AnyOf,
@@ -320,6 +322,7 @@ async def conflicts(session: Any, text: str) -> None:
 
 
 @case
+@pytest.mark.since(15)
 async def merges(session: Any, text: str) -> None:
     key = text[:KEY_LENGTH]
     source = Select(Value(key).As("key")).Subquery("source")
@@ -460,6 +463,7 @@ async def tables_of_values(session: Any, text: str) -> None:
 
 
 @case
+@pytest.mark.since(17)
 async def rows_of_json(session: Any, text: str) -> None:
     inner = Nested("$.k", inner=(types.text, "$"))
     rows = JsonTable("j", [{"k": text}], "$[*]", k=types.text, n=Ordinality(), nested=inner)
