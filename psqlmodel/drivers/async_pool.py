@@ -116,9 +116,11 @@ class AsyncPool(Generic[A]):
         entry = home.out.get(connection) if home is not None else None
         if home is None or entry is None:
             return
-        if connection.closed:
-            home.slots.lost_at = time.monotonic()
-        if discard or connection.closed or home.slots.closed or home.slots.expired(entry, time.monotonic()):
+        now = time.monotonic()
+        lost = connection.closed
+        if lost:
+            home.slots.lost_at = now
+        if discard or lost or home.slots.closed or home.slots.expired(entry, now):
             self._discard(home, connection)
             return
         if connection.in_transaction:

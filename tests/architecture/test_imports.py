@@ -58,7 +58,7 @@ def test_a_synchronous_program_without_a_statement_imports_no_driver_and_nothing
     came = brought_by(program)
     assert came & (OPTIONAL | DEAR | SELDOM) == set()
     # Each module of ours costs 0.15 to 0.4 ms. More of them: look whether all programs need it.
-    assert len([name for name in came if name.startswith("psqlmodel")]) <= 129
+    assert len([name for name in came if name.startswith("psqlmodel")]) <= 130
     assert len(came) <= 129 + 62, sorted(came)
 
 

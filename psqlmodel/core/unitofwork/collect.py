@@ -118,7 +118,7 @@ def _collect_changed(changes: Changes, objects: Iterable[Any]) -> None:
         original, cls = obj._state.original, type(obj)
         groups: dict[str, list[Any] | None] | None = plain.get(cls)
         if groups is None:
-            plain[cls] = groups = dict.fromkeys(_plain_keys(cls.__mapper__))
+            plain[cls] = groups = dict.fromkeys(plain_keys(cls.__mapper__))
         key = next(iter(original)) if len(original) == 1 else ""
         if key not in groups or key not in obj.__dict__:
             if key in cls.__mapper__.mutable:
@@ -175,13 +175,13 @@ def _group(changes: Changes, obj: Any, changed: tuple[str, ...]) -> list[Any]:
     return changes.changed.setdefault(mapper, {}).setdefault(changed, [])
 
 
-def _plain_keys(mapper: Mapper) -> list[str]:
+def plain_keys(mapper: Mapper) -> list[str]:
     """Return the columns of which a change says nothing about others, and whose values are equal where they look so."""
-    found: list[str] | None = mapper.loaders.get(_plain_keys)
+    found: list[str] | None = mapper.loaders.get(plain_keys)
     if found is None:
         columns = () if mapper.version is not None else mapper.columns
         found = [str(c.key) for c in columns if not c.primary_key and c.key not in mapper.mutable]
-        mapper.loaders[_plain_keys] = found
+        mapper.loaders[plain_keys] = found
     return found
 
 

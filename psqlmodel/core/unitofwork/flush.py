@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from psqlmodel.core.events import notify_of_flush, refuse_within_flush
 from psqlmodel.core.transaction import fail, within
-from psqlmodel.core.unitofwork import deletion, insertion, links, routing, together, updating
+from psqlmodel.core.unitofwork import deletion, insertion, links, plans, routing, together, updating
 from psqlmodel.core.unitofwork.collect import Changes, Texts, collect, remembered, validate
 from psqlmodel.core.unitofwork.grouping import regroup
-from psqlmodel.core.unitofwork.ordering import parents_first
+from psqlmodel.core.unitofwork.ordering import Group, parents_first
 from psqlmodel.core.unitofwork.orphans import settle_orphans
-from psqlmodel.core.unitofwork.parts import parts_of
+from psqlmodel.core.unitofwork.parts import Parts, parts_of
 from psqlmodel.core.unitofwork.takeover import Takeovers, find_takeovers, placeholder
 from psqlmodel.errors import PSQLModelError
 from psqlmodel.gcpause import relax_for
@@ -41,17 +41,20 @@ def flush(workspace: Workspace) -> Steps[None]:
         return
     if workspace.events.of("before_flush"):
         yield from notify_of_flush(workspace, "before_flush")
-    if not catalog.knows(unit.mappers):
-        yield from within(workspace, catalog.ensure(unit.mappers))
-    if unit.tracked or unit.orphaned:
-        settle_orphans(unit)
+    shape = plans.shape_of(workspace)
+    plan = plans.planned(workspace, shape)
+    if plan is None:
+        if not catalog.knows(unit.mappers):
+            yield from within(workspace, catalog.ensure(unit.mappers))
+        if unit.tracked or unit.orphaned:
+            settle_orphans(unit)
     with relax_for(len(unit.new) + len(unit.tracked)):  # what is remembered of each, and the rows that come back
-        changes = collect(unit)
+        changes = collect(unit) if plan is None else plan[0]
         tracked = list(unit.tracked.values())
         _remember(workspace, changes, tracked)
         before = workspace.transaction.sent
         try:
-            yield from _write(workspace, changes)
+            yield from _write(workspace, changes, shape) if plan is None else _write_together(workspace, *plan)
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -65,20 +68,36 @@ def flush(workspace: Workspace) -> Steps[None]:
         yield from notify_of_flush(workspace, "after_flush")
 
 
-def _write(workspace: Workspace, changes: Changes) -> Steps[None]:
+def _write(workspace: Workspace, changes: Changes, shape: plans.Shape) -> Steps[None]:
     for mapper, by_columns in changes.changed.items():
         if mapper.distribution is not None:
             routing.refuse_moved(mapper, by_columns)
     order = parents_first(changes.mappers)
     takeovers = find_takeovers(changes)
     parts = parts_of(workspace, changes, order, takeovers)
-    keep = workspace.transaction.keep
-    if keep is not None and (parts is None or not parts.alone):
-        keep()
     if parts is not None:
-        yield from together.write(workspace, parts, changes)
-        workspace.transaction.worked = True
-        return
+        plans.keep(workspace, shape, parts)
+        yield from _write_together(workspace, changes, parts)
+    else:
+        yield from _write_in_order(workspace, changes, order, takeovers)
+
+
+def _write_together(workspace: Workspace, changes: Changes, parts: Parts) -> Steps[None]:
+    """Write a small flush in one statement."""
+    keep = workspace.transaction.keep
+    if keep is not None and not parts.alone:
+        keep()
+    yield from together.write(workspace, parts, changes)
+    workspace.transaction.worked = True
+
+
+def _write_in_order(
+    workspace: Workspace, changes: Changes, order: tuple[Group, ...], takeovers: Takeovers
+) -> Steps[None]:
+    """Write in a statement for each table, operation and set of columns."""
+    keep = workspace.transaction.keep
+    if keep is not None:
+        keep()
     validate(changes, workspace.catalog.type_of)
     yield from links.unlink(workspace, changes.unlinked)
     if takeovers.deletes_first:

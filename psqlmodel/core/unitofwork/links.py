@@ -176,20 +176,25 @@ def leave_lists(mapper: Mapper, objects: Sequence[Any]) -> None:
         for owner, gone in members.values():
             back.drop_loaded(owner, *gone)
     if objects:
-        _leave_one_sided_lists(mapper, objects)
+        _leave_unknown_lists(mapper, objects)
 
 
-def _leave_one_sided_lists(mapper: Mapper, objects: Sequence[Any]) -> None:
-    """Do it for many-to-many relations that only their owners declare: no object knows on which lists it is."""
+def _leave_unknown_lists(mapper: Mapper, objects: Sequence[Any]) -> None:
+    """Do it for many-to-many relations of which the objects do not know on whose lists they are.
+
+    Only their owners declare these, or the objects' own lists are not loaded.
+    """
     identity = objects[0]._state.unit.identity
     for owning in identity.mappers():
         for relation in owning.relations.values():
             if relation.declared.secondary is None:
                 continue
             owners = [owner for owner in identity.objects(owning) if relation.loaded(owner) is not UNSET]
-            if owners and relation.target is mapper and relation.back is None:
-                for owner in owners:
-                    relation.drop_loaded(owner, *objects)
+            if owners and relation.target is mapper:
+                back = relation.back
+                unknown = [obj for obj in objects if back is None or back.loaded(obj) is UNSET]
+                for owner in owners if unknown else ():
+                    relation.drop_loaded(owner, *unknown)
 
 
 def _that_may_be_listed(relation: RelationInfo, objects: Sequence[Any]) -> Sequence[Any]:

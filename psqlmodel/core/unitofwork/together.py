@@ -58,7 +58,7 @@ def write(workspace: Workspace, parts: Parts, changes: Changes) -> Steps[None]:
 
 
 def _write(workspace: Workspace, parts: Parts) -> Steps[None]:
-    recipe = _recipe(workspace, parts)
+    recipe = recipe_of(workspace, parts)
     statement = Statement(recipe.text, recipe.arguments(parts), purpose="flush")
     losses = _Losses(workspace, parts)
     try:
@@ -115,12 +115,17 @@ class Recipe:
         return args
 
 
-def _recipe(workspace: Workspace, parts: Parts) -> Recipe:
+def recipe_of(workspace: Workspace, parts: Parts) -> Recipe:
+    """Return the recipe of the statement that the parts are, made once until the catalog is read anew."""
+    found: Recipe | None = parts.recipe
+    if found is not None:
+        return found
     shape = (parts.alone, *[part.shape for part in parts.all])
-    found: Recipe | None = workspace.catalog.derived.get(shape)
+    found = workspace.catalog.derived.get(shape)
     if found is None:
         found = Recipe(workspace, parts)
         workspace.catalog.keep(shape, found)
+    parts.recipe = found
     return found
 
 
