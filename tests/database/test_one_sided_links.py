@@ -21,9 +21,21 @@ class Parcel(PSQLModel):
     labels: Relation[list[Label]] = Relation(secondary="auto", order_by="id")
 
 
+@table("chosen_colours")
+class Colour(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+    cars: Relation[list["Car"]] = Relation(secondary="auto", order_by="id")
+
+
+@table("coloured_cars")
+class Car(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+    colours: Relation[list[Colour]] = Relation(secondary="auto", order_by="id")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def tables(plain_sql: Engine) -> None:
-    plain_sql.create_all([Label, Parcel])
+    plain_sql.create_all([Label, Parcel, Colour, Car])
 
 
 @pytest.fixture(autouse=True)
@@ -93,3 +105,26 @@ async def test_lists_that_nobody_loaded_stay_unloaded(both: Both) -> None:
         assert both.statements.verbs == ["DELETE"]
         await session.load(one, Parcel.labels)
         assert words(one) == ["red"]
+
+
+@pytest.mark.parametrize("ending", ["commit", "rollback"])
+@pytest.mark.parametrize("known", [(), (1,), (1, 2)])
+async def test_a_deleted_object_leaves_lists_whether_its_own_is_loaded_or_not(
+    both: Both, ending: str, known: tuple[int, ...]
+) -> None:
+    async with both.session() as session:
+        one, two, three = Colour(), Colour(), Colour()
+        session.add_all([Car(colours=[one, two, three]), Car(colours=[two])])
+        await session.commit()
+    async with both.session() as session:
+        cars = await session.exec(Select(Car).OrderBy(Car.id.Desc()).Limit(2).Include(Car.colours)).all()
+        colours = await session.get_many(Colour, [one.id, two.id])
+        await session.load([colours[place - 1] for place in known] or [], Colour.cars)
+        session.delete_all(colours)
+        await session.flush()
+        left = [[colour.id for colour in car.colours] for car in cars]
+        await (session.commit() if ending == "commit" else session.rollback())
+        if ending == "rollback":
+            await session.load(cars, Car.colours)
+            left = [[colour.id for colour in car.colours] for car in cars]
+    assert left == ([[], [three.id]] if ending == "commit" else [[two.id], [one.id, two.id, three.id]])
