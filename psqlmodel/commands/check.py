@@ -10,6 +10,7 @@ from typing import Any
 from psqlmodel.commands.terminal import coloured, connect, guarded, import_module, make_parser, mappers_of
 from psqlmodel.core.session import Engine
 from psqlmodel.errors import ConfigurationError, PSQLModelError
+from psqlmodel.query.sql import RawSQL
 from psqlmodel.query.statement import Query
 from psqlmodel.schema.check import check_models, check_statements
 from psqlmodel.schema.difference import Difference
@@ -81,6 +82,8 @@ def _inside(name: str, value: Any, module: str) -> Iterator[tuple[str, str]]:
             yield name, str(value)
         except PSQLModelError as error:
             raise ConfigurationError(f"{name} is no complete query: {error}") from error
+    elif isinstance(value, RawSQL):
+        yield name, value.statement()[0]
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
             yield from _inside(f"{name}[{number}]", item, module)

@@ -6,12 +6,13 @@ import argparse
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 
 from psqlmodel.core.session import Engine, create_engine
-from psqlmodel.errors import PSQLModelError
+from psqlmodel.errors import ConfigurationError, PSQLModelError
 from psqlmodel.model.mapper import Mapper
 
 COLOURS = {"red": "31", "green": "32", "yellow": "33", "dim": "2", "bold": "1"}
@@ -52,7 +53,11 @@ def guarded(prog: str, work: Callable[[], int]) -> int:
 
 
 def import_module(name: str) -> ModuleType:
-    """Import a module of the user's program, given as `package.module` or as a path; the current folder counts."""
+    """Import a module of the user's program, given as `package.module` or as a path; the current folder counts.
+
+    Raises `ConfigurationError` for one that can't be imported, whatever it does: an exit code of its own would be taken
+    for that of the command.
+    """
     if name.endswith(".py") and Path(name).is_file():
         path = Path(name).resolve()
         folder, name = path.parent, path.stem
@@ -60,7 +65,20 @@ def import_module(name: str) -> ModuleType:
         folder = Path.cwd()
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-    return importlib.import_module(name)
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
+            raise  # it is not there itself
+        raise ConfigurationError(f"{name} can't be imported: {type(error).__name__}: {error}{_place(error)}") from error
+
+
+def _place(error: BaseException) -> str:
+    """Return where an error came up, as far as it was in a file."""
+    if isinstance(error, SyntaxError):
+        return ""  # which says it itself
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
 
 
 def mappers_of(modules: Iterable[ModuleType]) -> list[Mapper]:

@@ -51,13 +51,25 @@ def _make(needed: SchemaInfo, scratch: dict[str | None, str]) -> Steps[list[Tabl
         if enum.schema is None:  # as the models have it, though one of that name may exist with other labels
             yield _statement(create_enum(replace(enum, schema=scratch[None])))
     for text in statements_for(moved):
-        yield _statement(text)
+        try:
+            yield _statement(text)
+        except DatabaseError as error:
+            error.args = (f"{_made_by(text, scratch)} on trial: {error.args[0]}", *error.args[1:])
+            raise
     tables: list[TableInfo] = []
     for schema, name in scratch.items():
         for table in (yield from inspect_tables(schema=name)):
             keys = tuple(_back(key, scratch) for key in table.foreign_keys)
             tables.append(replace(table, schema=schema, foreign_keys=(*keys, *kept[schema, table.name])))
     return tables
+
+
+def _made_by(text: str, scratch: dict[str | None, str]) -> str:
+    """Return what a statement makes, in the words of the models: `CREATE TABLE "film"`."""
+    subject = text.splitlines()[0].partition(" (")[0]
+    for schema, name in scratch.items():
+        subject = subject.replace(f"{quote(name)}.", "" if schema is None else f"{quote(schema)}.")
+    return subject
 
 
 def _schemas(needed: SchemaInfo) -> list[str | None]:

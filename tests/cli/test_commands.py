@@ -117,6 +117,56 @@ def test_harmless_differences_count_under_strict(tmp_path: Path, shop: str) -> N
     assert run("check", "models", "--dsn", shop, "--strict", folder=tmp_path).returncode == 1
 
 
+def test_sql_with_its_values_inside_is_prepared_too(tmp_path: Path, shop: str) -> None:
+    source = """
+from psqlmodel import SQL
+GOOD = SQL("SELECT name FROM owners WHERE id = {key}", key=1)
+BAD = [SQL("SELECT nothing FROM owners WHERE id = {key}", key=1)]
+"""
+    (tmp_path / "by_hand.py").write_text(source)
+    done = run("check", "by_hand", "--dsn", shop, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (
+        1,
+        '✗ by_hand.BAD[0]: column "nothing" does not exist\n0 models and 2 queries checked: 1 differences\n',
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("x = (", "bad can't be imported: SyntaxError: '(' was never closed (bad.py, line 1)"),
+        ("import sys\nsys.exit(0)", "bad can't be imported: SystemExit: 0 ("),
+        ("\n1 / 0", f"bad can't be imported: ZeroDivisionError: division by zero ({{folder}}{os.sep}bad.py:2)"),
+        ("import nowhere", "bad can't be imported: ModuleNotFoundError: No module named 'nowhere' ("),
+    ],
+)
+@pytest.mark.parametrize("name", ["bad", "bad.py"])
+def test_a_module_that_cannot_be_imported_is_no_difference(
+    tmp_path: Path, shop: str, name: str, source: str, said: str
+) -> None:
+    (tmp_path / "bad.py").write_text(source)
+    done = run("check", name, "--dsn", shop, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"psqlmodel check: {said.format(folder=tmp_path.resolve())}")
+
+
+def test_a_type_that_the_database_lacks_is_named_with_its_table(tmp_path: Path, shop: str) -> None:
+    source = """
+from psqlmodel import Column, PSQLModel, table
+from psqlmodel.types import custom
+
+@table("old_cars", schema="garage")
+class Car(PSQLModel):
+    id: Column[int] = Column(primary_key=True)
+    built: Column[str] = Column(type=custom("vintage"))
+"""
+    (tmp_path / "cars.py").write_text(source)
+    done = run("check", "cars", "--dsn", shop, folder=tmp_path)
+    assert done.returncode == 2
+    said = 'CREATE TABLE IF NOT EXISTS "garage"."old_cars" on trial: type "vintage" does not exist'
+    assert done.stderr == f"psqlmodel check: {said}\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
