@@ -292,12 +292,16 @@ async def test_a_new_row_takes_the_place_of_another_in_a_partial_index(both: Bot
 
 async def test_a_row_that_has_another_place_in_a_partial_index_is_written_once(both: Both) -> None:
     async with both.session() as session:
-        old = Offer(title="ink")
-        session.add(old)
+        ink = Offer(title="ink")
+        session.add(ink)
         await session.commit()
-        old.gone = "yes"
-        session.add(Offer(title="pens"))
+        ink.gone = "yes"
+        pens = Offer(title="pens")
+        session.add(pens)
         assert str(plain(session).plan()).count("UPDATE") == 1
+        await session.commit()
+        pens.gone = "yes"  # a flush of the same shape, where the values do clash
+        session.add(Offer(title="pens"))
         await session.commit()
     assert both.column("SELECT title FROM graph_offers WHERE gone IS NULL") == ["pens"]
 

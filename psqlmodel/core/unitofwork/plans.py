@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from psqlmodel.core.unitofwork.collect import Changes, plain_keys
 from psqlmodel.core.unitofwork.parts import Deletion, Insertion, Parts, Update, may_be_alone
-from psqlmodel.core.unitofwork.takeover import unique_keys
+from psqlmodel.core.unitofwork.takeover import partial_keys, unique_keys
 from psqlmodel.core.unitofwork.together import recipe_of
 from psqlmodel.model.state import UNSET
 
@@ -78,7 +78,7 @@ def keep(workspace: Workspace, shape: Shape, parts: Parts) -> None:
         return
     known = {id(obj): part for part in parts.all if not isinstance(part, Deletion) for obj in part.objects}
     order = [known[id(obj)] for obj in pending if id(obj) in known]
-    if len(order) != len(pending) or not all(map(_follows_from_shape, order)):
+    if len(order) != len(pending) or not all(map(_follows_from_shape, order)) or _may_make_room(order):
         return
     if len(order) == 1 and isinstance(order[0], Insertion):  # it is no statement of parts
         return
@@ -115,6 +115,12 @@ def _follows_from_shape(part: Part) -> bool:
         return part.is_plain and not _has_no_key(part, part.objects[0].__dict__)
     plain, unique = plain_keys(mapper), {key for keys in unique_keys(mapper) for key in keys}
     return all(key in plain and key not in unique for key in part.keys)
+
+
+def _may_make_room(parts: list[Part]) -> bool:
+    """Tell whether a changed row may leave its place in a partial index to a new one: their values tell."""
+    new = {part.mapper for part in parts if isinstance(part, Insertion)}
+    return any(isinstance(part, Update) and part.mapper in new and partial_keys(part.mapper) for part in parts)
 
 
 def _has_no_key(part: Insertion, values: dict[str, Any]) -> bool:
