@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .snippets import blocks
+from .snippets import blocks, snippets
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,6 +28,15 @@ def test_nothing_is_fetched_from_elsewhere(tmp_path: Path) -> None:
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     assert "font: false" in text
     assert re.findall(r"https?://", text) == []
+
+
+def test_each_how_to_is_said_for_both_sessions() -> None:
+    pages = sorted((ROOT / "docs" / "how-to").glob("*.md"))
+    assert len(pages) > 10
+    for page in pages:
+        programs = "".join(snippet.code.text for snippet in snippets(page.read_text(encoding="utf-8")))
+        assert re.search(r"\bSession\(", programs), page.name
+        assert "await " in programs, page.name
 
 
 def test_the_reference_names_only_what_there_is() -> None:
