@@ -12,10 +12,15 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from psqlmodel.embedded import Server, binaries
 
 _numbers = itertools.count(1)
+
+# Properties are tried with the same examples in each run, however slow the machine is.
+settings.register_profile("fixed", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fixed")
 
 
 @pytest.fixture(scope="session")

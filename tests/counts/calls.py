@@ -6,10 +6,13 @@ others (drivers, asyncio) are not counted: their versions come and go.
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import psqlmodel
 
@@ -29,21 +32,29 @@ class _Calls:
 
 def calls_of(function: Callable[[], object]) -> int:
     """Return how many calls of the library's functions a call of `function` makes."""
-    calls, before = _Calls(), sys.getprofile()
-    sys.setprofile(calls)
-    try:
+    calls = _Calls()
+    with profiled(calls):
         _ = function()
-    finally:
-        sys.setprofile(before)
     return calls.count
 
 
 async def awaited_calls_of(function: Callable[[], Awaitable[object]]) -> int:
     """Return how many calls of the library's functions awaiting `function()` makes."""
-    calls, before = _Calls(), sys.getprofile()
-    sys.setprofile(calls)
-    try:
+    calls = _Calls()
+    with profiled(calls):
         _ = await function()
+    return calls.count
+
+
+@contextmanager
+def profiled(profile: Callable[[FrameType, str, Any], object]) -> Iterator[None]:
+    """Show a profile function what the block calls, and not what the garbage collector happens to call meanwhile."""
+    before, collects = sys.getprofile(), gc.isenabled()
+    gc.disable()
+    sys.setprofile(profile)
+    try:
+        yield
     finally:
         sys.setprofile(before)
-    return calls.count
+        if collects:
+            gc.enable()

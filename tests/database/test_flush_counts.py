@@ -3,7 +3,6 @@ objects that nobody touched."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from psqlmodel import Select
+from tests.counts.calls import profiled
 
 from .both import Both, Statements
 from .models import Account, Course, Item, LedgerRow, Node, Order, Parted, Student, Tag, Ticket, User
@@ -221,11 +221,8 @@ def calls(work: Callable[[], object]) -> int:
         nonlocal count
         count += event in ("call", "c_call")
 
-    sys.setprofile(profile)
-    try:
+    with profiled(profile):
         work()
-    finally:
-        sys.setprofile(None)
     return count
 
 
@@ -244,11 +241,8 @@ async def test_100_000_clean_objects_cost_a_flush_nothing(both: Both) -> None:
                 nonlocal counted
                 counted += event in ("call", "c_call")
 
-            sys.setprofile(profile)
-            try:
+            with profiled(profile):
                 await session.flush()
-            finally:
-                sys.setprofile(None)
             return counted
 
         await cost()  # what is made once is made now

@@ -5,7 +5,6 @@ assembled from the start, and must be the same in all that is sent.
 from __future__ import annotations
 
 import datetime
-import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import cycle
@@ -33,6 +32,7 @@ from psqlmodel.query import (
     compiler,
 )
 from psqlmodel.types import timestamp, timestamptz
+from tests.counts.calls import calls_of
 
 from .shop import Item, Mood, Order, User
 
@@ -344,16 +344,4 @@ def test_calls_of_a_repeated_shape(name: str) -> None:
     build, most = CALLS[name]
     build(1).to_sql_params()
     build(1).to_sql_params()
-    made: list[str] = []
-
-    def seen(frame: Any, event: str, _: Any) -> None:
-        if event == "call":
-            made.append(frame.f_code.co_name)
-
-    before = sys.getprofile()
-    sys.setprofile(seen)
-    try:
-        build(2).to_sql_params()
-    finally:
-        sys.setprofile(before)
-    assert len(made) - 1 <= most, made  # but for the call of `build`
+    assert calls_of(lambda: build(2).to_sql_params()) <= most
