@@ -179,3 +179,27 @@ async def test_what_a_rollback_made_transient_rejoins_its_lists_also_after_a_com
         session.add(child)
         assert parent.children == [child]
         await session.commit()
+
+
+@pytest.mark.parametrize("nested", [False, True])
+async def test_what_is_changed_after_a_deletion_follows_the_rollback(both: Both, nested: bool) -> None:
+    async with both.session() as session:
+        ada, bob = await session.exec(Select(User).OrderBy(User.id).Include(User.orders)).all()
+        (order,) = ada.orders
+        savepoint = session.begin_nested() if nested else None
+        if savepoint is not None:
+            await savepoint.__aenter__()
+        await session.delete(ada)  # and her order with her
+        await session.flush()
+        ada.name = "Eve"
+        order.user, order.total = bob, 7
+        if savepoint is not None:
+            await savepoint.__aexit__(ZeroDivisionError, ZeroDivisionError(), None)
+        else:
+            await session.rollback()
+        assert (ada.name, order.total, order.user_id, order.user) == ("Ada", 5, 1, ada)
+        assert (ada.orders, bob.orders) == ([order], [])
+        assert session.dirty == ()
+        ada.name = "Ada L."
+        await session.commit()
+    assert both.column("SELECT name FROM users ORDER BY id") == ["Ada L.", "Bob"]

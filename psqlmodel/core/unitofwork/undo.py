@@ -289,8 +289,9 @@ def _bring_back(unit: UnitOfWork, entry: Entry) -> None:
         unit.returned.add(id(obj))
         set_state(obj, TRANSIENT)
         return
+    since = obj._state.original if entry.deleted else {}  # what was changed after the deletion, which wrote nothing
     set_state(obj, TRANSIENT)  # nothing is remembered while the old values are put back
-    for key, old in entry.values.items():
+    for key, old in (*since.items(), *entry.values.items()):
         put_back(obj, key, old)
     forget_misnamed(obj)
     set_state(obj, batch or unit.clean(mapper))
