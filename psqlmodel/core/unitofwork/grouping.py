@@ -36,12 +36,36 @@ def regroup(unit: UnitOfWork, new: Mapping[Mapper, Sequence[Any]], changed: Sequ
     for obj in changed if any(cls.__mapper__.links_of_column for cls in classes) else ():
         if not type(obj).__mapper__.links_of_column.isdisjoint(obj._state.original):
             _note_move(unit, obj, left, joined)
-    if left:
-        for back, parent, children in _loaded(unit, left):
-            back.hide(parent, *children)
-    if joined:
-        for back, parent, children in _loaded(unit, joined):
-            back.show(parent, *children)
+    _move(unit, left, joined)
+
+
+def regroup_written(
+    unit: UnitOfWork, mapper: Mapper, come: Sequence[Any], moved: Sequence[tuple[Any, Mapping[str, Any]]]
+) -> None:
+    """Show objects of one class, as a verb wrote them, on the loaded lists of the parents that their keys name.
+
+    `come` are those that the session did not have; `moved` the others, with what their columns were before.
+    """
+    left: Groups = {}
+    joined: Groups = {}
+    for relation in _listed(unit, mapper):
+        by_key = joined.setdefault(relation, {})
+        for obj in come:
+            if obj.__dict__.get(relation.key) is None:  # else the list was kept in step
+                by_key.setdefault(_key(relation, obj.__dict__), []).append(obj)
+        for obj, before in moved:
+            former, key = _key(relation, before), _key(relation, obj.__dict__)
+            if former != key and obj._state.original.keys().isdisjoint(relation.local_keys):
+                left.setdefault(relation, {}).setdefault(former, []).append(obj)
+                by_key.setdefault(key, []).append(obj)
+    _move(unit, left, joined)
+
+
+def _move(unit: UnitOfWork, left: Groups, joined: Groups) -> None:
+    for back, parent, children in _loaded(unit, left):
+        back.hide(parent, *children)
+    for back, parent, children in _loaded(unit, joined):
+        back.show(parent, *children)
 
 
 def _note_move(unit: UnitOfWork, obj: Any, left: Groups, joined: Groups) -> None:

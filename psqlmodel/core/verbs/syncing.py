@@ -127,6 +127,7 @@ def _taken(workspace: Workspace, mapper: Mapper, given: list[Any], rows: Rows) -
         key = taking.key_of(row)
         written.deleted.append(key)
         gone.append(workspace.identity.get(mapper, key) or taking.shadow(row))
+    taking.settle()
     for _, (obj, kind) in sorted(found.items()):
         written.append(obj)
         lists[kind].append(obj)

@@ -237,6 +237,7 @@ def _write(workspace: Workspace, batches: list[_Batch]) -> Steps[dict[int, tuple
             for row in rows.data:
                 given = batch.left[row[-2] - 1]
                 done[id(given)] = (taking.take(given, row), bool(row[-1]))
+            taking.settle()
             made = [obj for obj, inserted in (done[id(g)] for g in batch.left if id(g) in done) if inserted]
             yield from read_new_versions(workspace, batch.mapper, made)
             batch.left = [obj for obj in batch.left if id(obj) not in done]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from psqlmodel.core.unitofwork.grouping import regroup_written
 from psqlmodel.errors import InvalidValueError, NotMappedError, ObjectStateError
 from psqlmodel.model.codegen import Field, Refresher
 from psqlmodel.model.fields import Column
@@ -49,6 +50,8 @@ class Taking:
         by_key = {field.key: field for field in fields}
         self._key = [by_key[str(column.key)] for column in mapper.primary_key]
         self._refresh = Refresher(mapper, fields)
+        self._come: list[Any] = []
+        self._moved: list[tuple[Any, dict[str, Any]]] = []
 
     def key_of(self, row: Sequence[Any]) -> Any:
         """Return the primary key of a row as the identity map has it."""
@@ -65,10 +68,17 @@ class Taking:
             unit.identity.put(mapper, key, given)
             set_state(given, unit.clean(mapper))
             known = given
+            self._come.append(given)
         else:
-            unit.undo.updated(known, _before(mapper, known))
+            before = _before(mapper, known)
+            unit.undo.updated(known, before)
+            self._moved.append((known, before))
         self._refresh(known, row)
         return known
+
+    def settle(self) -> None:
+        """Show what was taken on the loaded lists of its parents, as a flush does."""
+        regroup_written(self._unit, self._mapper, self._come, self._moved)
 
     def shadow(self, row: Sequence[Any]) -> Any:
         """Return an object with the values of a row, which no session knows."""
