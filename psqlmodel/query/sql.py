@@ -32,7 +32,7 @@ class RawSQL:
     __slots__ = ("_written",)
 
     def __init__(self, parts: Iterable[str | Node]) -> None:
-        self._written = compose(0, None, *parts)
+        self._written = compose(0, None, *_without_end(parts))
         if self._written.flags & DEFERRED:
             raise QueryError("an expression inside SQL has a value whose type only a query of the builder finds out")
 
@@ -47,7 +47,8 @@ class RawSQL:
         text = self._text()
         if first_word(text) not in _READING:
             raise QueryError("Into takes what reads; Insert, Update and Delete load objects with .Returning(Model)")
-        query: SelectQuery[E] = SelectQuery((_Rows(entity, self._written),))
+        closing = "\n)" if "--" in text.rpartition("\n")[2] else ")"  # after a comment
+        query: SelectQuery[E] = SelectQuery((_Rows(entity, self._written, closing),))
         return query
 
     def statement(self) -> tuple[str, list[Any]]:
@@ -66,11 +67,11 @@ class RawSQL:
 class _Rows:
     """A model whose rows come from SQL by hand, under the name of its table."""
 
-    def __init__(self, entity: Any, written: Expression[Any]) -> None:
+    def __init__(self, entity: Any, written: Expression[Any], closing: str) -> None:
         if not hasattr(entity, "__columns__") or isinstance(entity, Table):
             raise QueryError(f"Into takes a model class, not {entity!r}")
         original: Source = entity.__source__
-        shape = ("(", ANY_TABLE, written.shape, f") AS {original.qualifier}")
+        shape = ("(", ANY_TABLE, written.shape, f"{closing} AS {original.qualifier}")
         self.__entity__ = getattr(entity, "__entity__", entity)
         # Conditions name the columns of the model itself: they are known here.
         self.__source__ = Source(original.qualifier, shape, written.params)
@@ -114,6 +115,15 @@ def by_hand(query: Any) -> RawSQL | None:
 
 def _from_template(template: Any) -> RawSQL:
     return RawSQL([part if isinstance(part, str) else _node(part.value) for part in parts_of(template)])
+
+
+def _without_end(parts: Iterable[str | Node]) -> list[str | Node]:
+    """Return the parts without the semicolon at the end, after which nothing could follow."""
+    found = list(parts)
+    last = found[-1].rstrip() if found and isinstance(found[-1], str) else ""
+    if last.endswith(";"):
+        found[-1] = last.rstrip("; \n\t")
+    return found
 
 
 def _parts(text: str, values: dict[str, Any], used: set[str]) -> Iterator[str | Node]:

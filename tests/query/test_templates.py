@@ -111,6 +111,15 @@ def test_into_a_model() -> None:
         SQL(t("DELETE FROM people WHERE id = {n}", n=1)).Into(Person)
 
 
+def test_the_end_of_a_statement() -> None:
+    for end in (";", " ;\n", ";; "):
+        assert SQL(t("SELECT {n}" + end, n=1)).statement() == ("SELECT $1", [1])
+    assert SQL("SELECT ';'").statement() == ("SELECT ';'", [])
+    assert SQL("SELECT {no}x", no=SQL("NOT ")).statement()[0] == "SELECT NOT x"
+    assert "\n) AS" in str(SQL("SELECT * FROM people -- all of them").Into(Person))
+    assert "people) AS" in str(SQL("-- all of them\nSELECT * FROM people").Into(Person))
+
+
 def test_a_piece_of_a_query_of_the_builder() -> None:
     near = Text(t("levenshtein({Person.name}, {name}) < 3", Person=Person, name=HOSTILE))
     text, args = Select(Person.id).Where(near & (Person.id > 1)).to_sql_params()

@@ -102,8 +102,7 @@ def _compiled(workspace: Workspace, query: Any) -> Steps[tuple[str, list[Any], S
     if written is not None:
         if workspace.autoflush:
             yield from flush(workspace)
-        text, args = written.statement()
-        return text.rstrip(" \n\t;"), args, ()
+        return *written.statement(), ()
     if isinstance(query, type):
         query = Select(mapper_of(query).cls)
     if not isinstance(query, Rowset) or query.extra_tables:
