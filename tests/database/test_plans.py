@@ -214,6 +214,16 @@ async def edit_in_place(session: Any, n: int) -> None:
     session.add(Payment(payer_id=-n))
 
 
+async def hand_out(session: Any, n: int) -> None:
+    """Look at a document, edit it now and then, and change something else."""
+    payer = await session.get(Payer, -n)
+    payer.nick = f"{payer.nick} and more"
+    if payer.notes is None:
+        payer.notes = {"edited": 0}
+    else:
+        payer.notes["edited"] += payer.notes["edited"] == 0
+
+
 async def refer(session: Any, n: int) -> None:
     """Refer to a row that is there, and to one that comes."""
     payer = await session.get(Payer, -n)
@@ -236,7 +246,10 @@ async def two_of_a_class(session: Any, n: int) -> None:
         payer.nick = f"{payer.nick} and more"
 
 
-@pytest.mark.parametrize("work", [change_back, take_over, edit_in_place, refer, move, two_of_a_class])
+WORKS = [change_back, take_over, hand_out, edit_in_place, refer, move, two_of_a_class]
+
+
+@pytest.mark.parametrize("work", WORKS)
 async def test_what_values_decide_goes_the_long_way(
     payers: Both, watch: Watch, work: Callable[[Any, int], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,7 +259,7 @@ async def test_what_values_decide_goes_the_long_way(
         monkeypatch.setattr(plans, "MOST_OBJECTS", most)
         fill(payers)
         async with payers.session() as session:
-            for n in (1, 2, 3, 4, 3, 2):
+            for n in (1, 2, 3, 4, 3, 2, 3, 4):
                 await work(session, n)
                 await session.commit()
         assert not any(watch.planned)

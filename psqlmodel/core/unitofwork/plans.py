@@ -1,10 +1,10 @@
 """Plans: what a small flush of one shape does, decided once. Pure: it decides, and sends nothing.
 
 The next request of a web application changes and adds rows like the last one. The shape of such a flush is the classes
-of its objects with the attributes that are set or were changed. Where each class comes once, refers to nothing new, and
-no unique value can change hands, all that `collect`, `takeover` and `parts` decide follows from the shape. A plan keeps
-it until the catalog is read anew: a fifth of the time of such a commit, a sixteenth of the whole web transaction.
-Whatever no plan fits goes the long way.
+of its objects with the attributes that are set or were changed. Where each class comes once, so that no unique value
+changes hands, and nothing refers to what is new, all that `collect`, `takeover` and `parts` decide follows from the
+shape. A plan keeps it until the catalog is read anew: a fifth of the time of such a commit, a sixteenth of the whole
+web transaction. Whatever no plan fits goes the long way.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from psqlmodel.core.unitofwork.collect import Changes, plain_keys
 from psqlmodel.core.unitofwork.parts import Deletion, Insertion, Parts, Update, may_be_alone
-from psqlmodel.core.unitofwork.takeover import partial_keys, unique_keys
 from psqlmodel.core.unitofwork.together import recipe_of
 from psqlmodel.model.state import UNSET
 
@@ -78,7 +77,7 @@ def keep(workspace: Workspace, shape: Shape, parts: Parts) -> None:
         return
     known = {id(obj): part for part in parts.all if not isinstance(part, Deletion) for obj in part.objects}
     order = [known[id(obj)] for obj in pending if id(obj) in known]
-    if len(order) != len(pending) or not all(map(_follows_from_shape, order)) or _may_make_room(order):
+    if len({part.mapper for part in order}) != len(pending) or not all(map(_follows_from_shape, order)):
         return
     if len(order) == 1 and isinstance(order[0], Insertion):  # it is no statement of parts
         return
@@ -108,19 +107,13 @@ def _fits(part: Part, obj: Any) -> bool:
 
 def _follows_from_shape(part: Part) -> bool:
     """Tell whether a part would be the same with every object whose attributes have the same names."""
-    mapper = part.mapper
-    if len(part.objects) != 1 or not mapper.related_keys.isdisjoint(part.objects[0].__dict__):
+    obj = part.objects[0]
+    if len(part.objects) > 1 or not part.mapper.related_keys.isdisjoint(obj.__dict__):
         return False
     if isinstance(part, Insertion):
-        return part.is_plain and not _has_no_key(part, part.objects[0].__dict__)
-    plain, unique = plain_keys(mapper), {key for keys in unique_keys(mapper) for key in keys}
-    return all(key in plain and key not in unique for key in part.keys)
-
-
-def _may_make_room(parts: list[Part]) -> bool:
-    """Tell whether a changed row may leave its place in a partial index to a new one: their values tell."""
-    new = {part.mapper for part in parts if isinstance(part, Insertion)}
-    return any(isinstance(part, Update) and part.mapper in new and partial_keys(part.mapper) for part in parts)
+        return part.is_plain and not _has_no_key(part, obj.__dict__)
+    changed = set(part.keys)
+    return changed.issubset(plain_keys(part.mapper)) and changed == obj._state.original.keys()
 
 
 def _has_no_key(part: Insertion, values: dict[str, Any]) -> bool:
