@@ -89,7 +89,7 @@ class Values:
         if kind.python is Decimal:
             return self._decimal(kind, limits)
         if kind.python is float:
-            return float(self._number(limits, Decimal(_USUAL), Decimal("0.25")))
+            return float(self._number(limits, Decimal(_USUAL), _step(limits)))
         return self._named(column, kind)
 
     def _named(self, column: Column[Any], kind: PgType[Any]) -> Any:
@@ -187,6 +187,17 @@ def _bounds(limits: Limits, low: Decimal, usual: Decimal, step: Decimal, greates
     if begin > high:
         raise FactoryError(f"the checks leave no number between {begin} and {high}: pass a value")
     return begin, high
+
+
+def _step(limits: Limits) -> Decimal:
+    """Return how far apart numbers of a float column are: a quarter, or what fits between narrow limits."""
+    step = Decimal("0.25")
+    lows = [n for n in (limits.least, limits.above) if n is not None]
+    highs = [n for n in (limits.most, limits.below) if n is not None]
+    space = min(highs) - max(lows) if lows and highs else Decimal(1)
+    while 0 < space < 4 * step:
+        step /= 2
+    return step
 
 
 def _precision(kind: PgType[Any]) -> tuple[int, int]:

@@ -104,6 +104,7 @@ class Kinds(PSQLModel):
     data: Column[dict[str, int]]
     raw: Column[bytes]
     ratio: Column[float] = Column(check="ratio > 0 AND ratio < 1")
+    fraction: Column[float] = Column(check="fraction > 0 AND fraction < 0.001")
     rate: Column[Decimal] = Column(type=numeric(4, 2), check="rate >= 0.5::numeric")
     address: Column[str] = Column(type=inet)
     spans: Column[Multirange[int]]
