@@ -180,14 +180,14 @@ async def test_an_update_alone_has_a_plan(payers: Both, watch: Watch) -> None:
 
 
 async def test_a_key_that_is_given_and_one_that_is_none(payers: Both, watch: Watch) -> None:
-    keys: list[Any] = [None, 77, None, 78, 79]
+    keys: list[Any] = [None, -77, None, -78, -79]
     async with payers.session() as session:
         for n, key in enumerate(keys, 1):
             (await session.get(Payer, -n)).nick = "x"
             session.add(Payment(id=key, payer_id=-n))
             await session.commit()
     assert watch.planned == [False, False, False, True, True]
-    assert payers.column("SELECT id FROM planned_payments WHERE id > 70 ORDER BY id") == [77, 78, 79]
+    assert payers.column("SELECT id FROM planned_payments WHERE id < 0 ORDER BY id DESC") == [-77, -78, -79]
     assert payers.value("SELECT count(*) FROM planned_payments") == 5
 
 
