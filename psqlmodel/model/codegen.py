@@ -310,9 +310,33 @@ class Refresher:
 
         Raises `DataError` with the name of the column for what Python can't hold.
         """
+        unit: Any = obj._state.unit
         if obj._state.__class__ is Presumed:
-            unit: Any = obj._state.unit
             unit.revive(obj)
+        if unit is None or not unit.undo.statements_wrote:
+            self._take_over(obj, row)
+            return
+        former, handed_out = obj.__dict__.copy(), obj._state.original.copy()
+        self._take_over(obj, row)
+        if replaced := self._replaced(obj, former, handed_out):
+            unit.undo.updated(obj, replaced)  # a rollback takes back what the row says
+
+    def _replaced(self, obj: Any, former: dict[str, Any], handed_out: dict[str, Any]) -> dict[str, Any]:
+        """Return what a row replaced, as states remember it: of a value that the program holds its wire form."""
+        own, original = obj.__dict__, obj._state.original
+        found: dict[str, Any] = {}
+        for key, slot in ((field.key, field.slot) for field in self.fields):
+            if original.get(key) is not handed_out.get(key) and isinstance(handed_out.get(key), Raw):
+                found[key] = handed_out[key]
+            elif key in own or key in former:
+                before = former.get(key, UNSET)
+                if own.get(key, UNSET) != before and key not in original:
+                    found[key] = before if before is not UNSET or slot not in former else Raw(former[slot])
+            elif own.get(slot, UNSET) != former.get(slot, UNSET):
+                found[key] = Raw(former[slot]) if slot in former else UNSET
+        return found
+
+    def _take_over(self, obj: Any, row: Sequence[Any]) -> None:
         own = obj.__dict__
         kept = self.version if self.version is not None and self._waits_to_be_written(obj) else None
         original = obj._state.original

@@ -70,6 +70,7 @@ class Unit(Protocol):
     closed: bool
     identity: Any
     tracked: dict[int, Any]  # the instances that were given a state of their own, by id
+    undo: Any  # remembers what its instances were, for a rollback
     orphaned: list[tuple[Any, Any]]  # new instances that were taken from a parent, with the relation to it
 
     def load_missing(self, obj: Any, key: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from psqlmodel import Select
+from psqlmodel import Select, Update
 
 from .both import Both
 from .models import Course, Item, Node, Order, Profile, Student, Tag, User
@@ -203,3 +203,49 @@ async def test_what_is_changed_after_a_deletion_follows_the_rollback(both: Both,
         ada.name = "Ada L."
         await session.commit()
     assert both.column("SELECT name FROM users ORDER BY id") == ["Ada L.", "Bob"]
+
+
+@pytest.mark.parametrize("how", ["query", "SQL", "returning"])
+@pytest.mark.parametrize("nested", [False, True])
+async def test_what_was_read_after_a_statement_wrote_it_follows_the_rollback(
+    both: Both, how: str, nested: bool
+) -> None:
+    both.sql("UPDATE users SET data = '{\"a\": 1}', labels = '{x}'")
+    both.sql("INSERT INTO orders (id, user_id, total) VALUES (2, 2, 6)")
+    async with both.session() as session:
+        ada, bob = await session.exec(Select(User).OrderBy(User.id).Include(User.orders)).all()
+        order = ada.orders[0]
+        data = ada.data  # handed out: edits in it are seen
+        ada.age = 30  # not flushed by statements about other tables
+        savepoint = session.begin_nested() if nested else None
+        if savepoint is not None:
+            await savepoint.__aenter__()
+        if how == "SQL":
+            await session.exec("UPDATE users SET name = 'X', data = '{\"b\": 2}', labels = '{y}', age = 9")
+        else:
+            update = Update(User).Set(name="X", data={"b": 2}, labels=["y"], age=9).AllRows()
+            _ = await session.exec(update.Returning(User) if how == "returning" else update)
+        _ = await session.exec(Update(Order).Set(user_id=2).Where(Order.id == 1))
+        for obj in (ada, bob, order):
+            await session.refresh(obj)
+        assert (ada.name, ada.data, bob.labels, order.user_id) == ("X", {"b": 2}, ["y"], 2)
+        if savepoint is not None:
+            await savepoint.__aexit__(ZeroDivisionError, ZeroDivisionError(), None)
+        else:
+            await session.rollback()
+        assert (ada.name, ada.data, ada.labels, bob.name, bob.data, bob.labels) == (
+            "Ada",
+            {"a": 1},
+            ["x"],
+            "Bob",
+            {"a": 1},
+            ["x"],
+        )
+        assert (order.user_id, order.user, ada.orders, len(bob.orders)) == (1, ada, [order], 1)
+        data = ada.data
+        data["c"] = 3
+        await session.commit()
+    assert both.sql("SELECT name, data, labels FROM users ORDER BY id") == [
+        ("Ada", {"a": 1, "c": 3}, ["x"]),
+        ("Bob", {"a": 1}, ["x"]),
+    ]

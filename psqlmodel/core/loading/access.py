@@ -233,7 +233,7 @@ def select(workspace: Workspace, query: Any, params: Any = None) -> Steps[Loaded
         yield from _check_returning(workspace, query)
     compiled, rows = yield from fetch(workspace, query)
     if _writes(query):
-        workspace.transaction.worked = True
+        workspace.transaction.worked = workspace.unit.undo.statements_wrote = True
     if isinstance(query, SelectQuery) and query.locks:
         workspace.transaction.locked = True
     loaded = load_rows(workspace, query, compiled, rows)
@@ -281,7 +281,7 @@ def _execute_sql(workspace: Workspace, sql: str, args: Sequence[Any]) -> Steps[L
         yield from flush(workspace)
     rows = yield from execute(workspace, Statement(sql, args, purpose="raw"))
     if text_writes(sql):
-        workspace.transaction.worked = True
+        workspace.transaction.worked = workspace.unit.undo.statements_wrote = True
     return Loaded(list(rows_of(rows)), rows.count)
 
 

@@ -55,6 +55,7 @@ class UndoLog:
         self.gone: list[AsTheyWere] = []  # of the newest frame
         self._pairs: list[dict[Link, bool]] = [{}]  # whether the link row was there before the frame
         self._revived: list[dict[int, Any]] = [{}]  # what was presumed to be deleted when the frame began
+        self.statements_wrote = False  # what a row says may be what a rollback takes back, though no flush wrote it
 
     def inserted(self, objects: list[Any]) -> None:
         """Remember the values of objects whose rows are about to be made."""
@@ -135,6 +136,7 @@ class UndoLog:
         self.gone = []
         self._pairs = [{}]
         self._revived = [{}]
+        self.statements_wrote = False
 
     def push(self) -> None:
         """Begin a frame: a savepoint was set."""
