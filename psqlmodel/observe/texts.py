@@ -22,6 +22,13 @@ _SPACES: Final = pattern(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066
 _QUOTED: Final = re.compile(r"'|\$|[eE]'")
 _PATH: Final = r'(?:"(?:[^"]|"")+"|\w+)(?:\.(?:"(?:[^"]|"")+"|\w+))*'
 _SOURCE: Final = pattern(rf"\b(?:FROM|INTO|UPDATE|JOIN|COPY)\s+(?:ONLY\s+)?({_PATH})", re.IGNORECASE)
+# FROM that is none: `extract(epoch FROM made)`, `IS DISTINCT FROM b`.
+_NO_SOURCE: Final = pattern(r"\bDISTINCT\s+FROM\b|\(\s*(?!SELECT\b)\w+\s+FROM\b", re.IGNORECASE)
+# What stands after FROM, JOIN, UPDATE without quotes and is no table: `FOR UPDATE SKIP LOCKED`, `DO UPDATE SET`.
+_NO_TABLE: Final = frozenset({"unnest", "lateral", "select", "set", "skip", "nowait", "of", "stdin"})
+_COMMON: Final = pattern(
+    rf"(?:\bWITH|\bRECURSIVE|,)\s+({_PATH})\s*(?:\([^()]*\)\s*)?AS\s+(?:(?:NOT\s+)?MATERIALIZED\s+)?\(", re.IGNORECASE
+)
 _WHERE: Final = pattern(r"\bWHERE\b(.*?)(?:\bORDER BY\b|\bGROUP BY\b|\bLIMIT\b|\bFOR\b|$)", re.IGNORECASE | re.DOTALL)
 _EQUAL: Final = pattern(rf"({_PATH})\s*=\s*(?:ANY\s*\(\s*)?(?:\$\d+|\?)", re.IGNORECASE)
 _KEYS: Final = pattern(rf"\(({_PATH}(?:\s*,\s*{_PATH})+)\)\s+IN\s+\(SELECT", re.IGNORECASE)
@@ -100,8 +107,12 @@ def verb_of(text: str) -> str:
 @lru_cache(maxsize=1024)
 def tables_of(text: str) -> tuple[str, ...]:
     """Return the tables that a statement names, the first one first; `schema.table` where it says so."""
-    named = [".".join(_parts(path)) for path in _SOURCE.findall(redacted(text))]
-    return tuple(dict.fromkeys(name for name in named if name.lower() not in ("unnest", "lateral", "select")))
+    shown = _NO_SOURCE.sub(" ", redacted(text))
+    named = dict.fromkeys(".".join(_parts(path)) for path in _SOURCE.findall(shown) if path.lower() not in _NO_TABLE)
+    if first_word(text) == "WITH":
+        common = {".".join(_parts(path)) for path in _COMMON.findall(shown)}
+        return tuple(name for name in named if name not in common) or tuple(named)
+    return tuple(named)
 
 
 @lru_cache(maxsize=1024)

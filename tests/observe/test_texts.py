@@ -55,6 +55,30 @@ def test_tables() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "tables"),
+    [
+        ("SELECT * FROM t FOR UPDATE SKIP LOCKED", "t"),
+        ("SELECT * FROM t JOIN o ON true FOR NO KEY UPDATE OF o NOWAIT", "t o"),
+        ("SELECT * FROM t FOR UPDATE NOWAIT", "t"),
+        ("INSERT INTO t (a) VALUES (1) ON CONFLICT (a) DO UPDATE SET a = 1", "t"),
+        ("MERGE INTO a USING b ON a.x = b.x WHEN MATCHED THEN UPDATE SET x = 1", "a"),
+        ("SELECT extract(epoch FROM made), trim(both from name) FROM t WHERE a IS DISTINCT FROM b", "t"),
+        ("SELECT * FROM t WHERE EXISTS (SELECT FROM o) AND x IN (SELECT y FROM p)", "t o p"),
+        ("COPY t (a, b) FROM STDIN", "t"),
+        ('SELECT * FROM "set" JOIN "skip" ON true', "set skip"),
+        (
+            'WITH w AS (SELECT * FROM t), "W2" (a) AS MATERIALIZED (SELECT 1 FROM w) SELECT * FROM "W2" JOIN o ON true',
+            "t o",
+        ),
+        ("WITH RECURSIVE r (n) AS (SELECT 1 FROM t UNION ALL SELECT n + 1 FROM r) SELECT * FROM r", "t"),
+        ("WITH t AS (SELECT * FROM t WHERE a) SELECT * FROM t", "t"),
+    ],
+)
+def test_what_is_no_table(text: str, tables: str) -> None:
+    assert " ".join(tables_of(text)) == tables
+
+
+@pytest.mark.parametrize(
     ("text", "table", "keys"),
     [
         ('SELECT "id" FROM "users" WHERE "id" = $1', "users", (("", "id"),)),
