@@ -72,7 +72,7 @@ def get_or_create(
 ) -> Steps[tuple[Any, bool]]:
     """Return the object with the unique values `by`, made with `defaults` if it is not there, and whether it was made.
 
-    Raises `QueryError` where `by` is no unique key of the model.
+    Raises `QueryError` where `by` is no unique key of the model, `InvalidValueError` for None in it.
     """
     mapper = mapper_of(model)
     wanted = _by_columns(mapper, by)
@@ -86,6 +86,12 @@ def get_or_create(
     if workspace.autoflush:
         yield from flush(workspace)
         wanted = _by_columns(mapper, by)  # a related object may have got its key now
+    without = [key for key in keys if wanted[key] is None]
+    if without:
+        raise InvalidValueError(
+            f"get_or_create: {mapper.name}.{without[0]} is None, and no row is found by that; a related object needs its "
+            "key: add it and flush before"
+        )
     target = tuple(mapper.attributes[key] for key in keys)
     if keys == tuple(column.key for column in mapper.primary_key):
         known_object = workspace.identity.get(mapper, identity_key(mapper, wanted))
@@ -93,7 +99,6 @@ def get_or_create(
             return known_object, False
     made = mapper.cls(**_by_columns(mapper, defaults or {}) | wanted)
     yield from prepare(workspace, mapper, [made])
-    check_unique(mapper, [made], target, "get_or_create")
     batches = _batches(workspace, mapper, [made], target, ())
     done = yield from ended_by_errors(workspace, _write(workspace, batches))
     return done[id(made)]
