@@ -89,8 +89,8 @@ def get_or_create(
     without = [key for key in keys if wanted[key] is None]
     if without:
         raise InvalidValueError(
-            f"get_or_create: {mapper.name}.{without[0]} is None, and no row is found by that; a related object needs its "
-            "key: add it and flush before"
+            f"get_or_create: {mapper.name}.{without[0]} is None, and no row is found by that; a related object needs "
+            "its key: add it and flush before"
         )
     target = tuple(mapper.attributes[key] for key in keys)
     if keys == tuple(column.key for column in mapper.primary_key):
