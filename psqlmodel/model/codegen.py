@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from psqlmodel.errors import DataError
 from psqlmodel.model.state import DELETED, TRANSIENT, UNSET, Presumed, Raw, raw_name, set_state
-from psqlmodel.types import loader, quick
+from psqlmodel.types import Multirange, Range, loader, quick
 from psqlmodel.types.temporal import in_column, naming
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Field:
         self.slot = raw_name(self.key) if self.raw else self.key
         self.convert = _raw_conversion(column.type, oid) if self.raw else loader(column.type, oid)
         self.quick = quick(self.convert)
+        if self.convert and column.type is not None and column.type.python in (Range, Multirange):
+            self.convert = naming(self.convert, self.key)  # of dates, perhaps: its ends may be what Python can't hold
 
 
 def entity_loader(

@@ -76,3 +76,16 @@ async def test_a_loaded_object_that_is_read_again(both: Both, column: str) -> No
             assert column in caught.value.columns
             assert column in str(caught.value)
         assert getattr(far, column).year == 2000
+
+
+async def test_a_range_names_its_column(both: Both) -> None:
+    both.sql("INSERT INTO far_dates (id, span) VALUES (1, '[20000-01-01,20000-01-02]'), (2, NULL)")
+    async with both.session() as session:
+        for read in (lambda: session.get(Far, 1), lambda: session.exec(Select(Far)).all()):
+            with pytest.raises(DataError, match=f"span: .* {FAR}") as caught:
+                await read()
+            assert caught.value.columns == ("span",)
+        near = await session.get(Far, 2)
+        both.sql("UPDATE far_dates SET span = '[20000-01-01,20000-01-02]'")
+        with pytest.raises(DataError, match=f"span: .* {FAR}"):
+            await session.refresh(near)
