@@ -98,6 +98,8 @@ class PSQLModel(Instance, Outside, metaclass=ModelMeta):
         mapper = type(self).__dict__.get("__mapper__") or _mapped(type(self))
         if not mapper.constructed:
             _give_constructor(mapper)
+            # Who calls by the signature may give what it says: the constructor that comes now understands it.
+            values = {key: value for key, value in values.items() if value is not UNSET}
         set_state(self, TRANSIENT)
         own = self.__dict__
         if values.keys() <= mapper.attributes.keys():

@@ -95,6 +95,22 @@ def test_the_signature_is_there_before_the_first_object_and_after_it() -> None:
     assert not hasattr(Signed(), "__signature__")
 
 
+def test_who_calls_by_the_signature_gives_its_defaults_from_the_first_object_on() -> None:
+    @table("called_by_signature")
+    class Called(PSQLModel):
+        id: Column[int] = Column(primary_key=True)
+        size: int = 3
+        made: Column[int] = Column(default_factory=lambda: 4)
+        parent_id: Column[int | None] = Column(foreign_key="made_parents.id")
+        parent: Relation[Parent | None]
+
+    shown: dict[str, Any] = {name: each.default for name, each in inspect.signature(Called).parameters.items()}
+    for _ in range(2):
+        called = Called(**shown)
+        assert called.to_dict() == {"size": 3, "made": 4}
+        assert "parent" not in vars(called)
+
+
 def test_signatures_that_the_program_wrote_and_names_that_are_no_keywords() -> None:
     @table("written_by_hand")
     class ByHand(PSQLModel):
