@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
-from psqlmodel.model.state import PENDING, TRANSIENT, Raw
+from psqlmodel.model.state import DELETED, PENDING, TRANSIENT, Raw
 
 if TYPE_CHECKING:
     from psqlmodel.model.base import PSQLModel
@@ -139,7 +139,7 @@ class RelationList(list[Any]):
         going = [item for key, item in before.items() if key not in after]
         target = self.relation.target.cls
         for item in coming:
-            if not isinstance(item, target):
+            if not isinstance(item, target) or item._state.status == DELETED:
                 self.relation.check(item)  # says what it is
         self.remember()
         list.__setitem__(self, slice(None), list(after.values()))

@@ -17,7 +17,7 @@ from psqlmodel.errors import ObjectStateError
 from psqlmodel.model.collections import RelationList
 from psqlmodel.model.path import RelationPath
 from psqlmodel.model.resolution import Resolution, find_back, resolve
-from psqlmodel.model.state import PENDING, TRANSIENT, UNSET, Raw, missing, raw_name
+from psqlmodel.model.state import DELETED, PENDING, TRANSIENT, UNSET, Raw, missing, raw_name
 
 if TYPE_CHECKING:
     from psqlmodel.model.base import PSQLModel
@@ -165,6 +165,8 @@ class RelationInfo(RelationPath):
             current[:] = value
         elif self.outgoing:
             self.check(value)
+            if value is not None:
+                _check_alive(obj)
             self.link(obj, value)
         else:
             self.check(value)
@@ -179,6 +181,8 @@ class RelationInfo(RelationPath):
                 f"{self!r} takes {self.target.name} objects{'' if self.many else ' or None'}, "
                 f"not {type(value).__name__}"
             )
+        if not self.outgoing:  # a key that leads to no row the server refuses
+            _check_alive(value)
 
     def _check_list(self, value: Any) -> None:
         if isinstance(value, str | bytes) or not isinstance(value, Sequence | set | frozenset):
@@ -403,3 +407,9 @@ def _fill(value: list[Any], items: list[Any]) -> None:
         value.replace_loaded(items)  # which knows its objects by their ids, too
     else:
         value[:] = items
+
+
+def _check_alive(obj: Any) -> None:
+    """Refuse to link an object whose row is gone: nothing of it would be written."""
+    if obj._state.status == DELETED:
+        obj._state.unit.check_alive(obj)

@@ -81,6 +81,10 @@ class Unit(Protocol):
         """Add an instance that was linked to one of its own."""
         ...
 
+    def check_alive(self, obj: Any) -> None:
+        """Refuse an instance whose row a flush has deleted."""
+        ...
+
     def revive(self, obj: Any) -> None:
         """Take back that an instance is deleted: its row came."""
         ...

@@ -6,7 +6,7 @@ from typing import List, Optional  # noqa: UP035 - both spellings are promised
 
 import pytest
 
-from psqlmodel import Column, PSQLModel, PSQLModelError, Relation, RelationError, Select, table
+from psqlmodel import Column, ObjectStateError, PSQLModel, PSQLModelError, Relation, RelationError, Select, table
 
 from .both import Both, Statements
 from .models import (
@@ -467,6 +467,42 @@ def test_a_link_needs_a_key_to_each_end() -> None:
 
     with pytest.raises(RelationError, match="one foreign key to End and one to Tag"):
         End.tags.target
+
+
+@pytest.mark.parametrize("how", ["added", "put into a list", "its own relation", "one-to-one", "many-to-many"])
+async def test_an_object_whose_row_is_gone_is_not_taken_up_silently(both: Both, how: str) -> None:
+    both.sql("INSERT INTO users (id, name) VALUES (1, 'Ada'), (2, 'Bob')")
+    async with both.session() as session:
+        item = Item(name="pen", tags=[Tag(name="new")])
+        order = Order(user_id=1, total=1, items=[item])
+        profile = Profile(user_id=1)
+        session.add_all([order, profile])
+        await session.commit()
+        bob = await session.exec(Select(User).Where(User.id == 2).Include(User.orders, User.profile)).one()
+        order.items.append(other := Item(name="ink", tags=[]))
+        gone = {"one-to-one": profile, "many-to-many": item.tags[0]}.get(how, order)
+        session.delete(gone)
+        if how == "added":  # not flushed: it is taken back
+            session.add(gone)
+            assert session.deleted == ()
+            session.delete(gone)
+        await session.flush()
+        with pytest.raises(ObjectStateError, match="is deleted, its row is gone already"):
+            if how == "added":
+                session.add(gone)
+            elif how == "put into a list":
+                bob.orders.append(gone)
+            elif how == "its own relation":
+                gone.user = bob
+            elif how == "one-to-one":
+                bob.profile = gone
+            else:
+                other.tags = [gone]
+        assert (bob.orders, bob.profile, other.tags) == ([], None, [])
+        await session.commit()
+        session.add(gone)  # a new row
+        await session.rollback()
+    assert both.value("SELECT count(*) FROM users") == 2
 
 
 async def test_a_related_object_that_was_deleted(both: Both) -> None:

@@ -324,6 +324,14 @@ class UnitOfWork:
             _ = self.tracked.pop(id(obj), None)
             set_state(obj, state.batch or self.clean(state.mapper))
 
+    def check_alive(self, obj: Any) -> None:
+        """Refuse an object whose row a flush of this transaction deleted: nothing that is done to it is written."""
+        if obj._state.status == DELETED and id(obj) not in self.deleted:
+            raise ObjectStateError(
+                f"this {type(obj).__mapper__.name} is deleted, its row is gone already: use a copy of it (copy.copy), "
+                "or the object itself after the commit"
+            )
+
     def revive(self, obj: Any) -> None:
         """Make an object that was presumed to be deleted persistent again: its row came."""
         if id(obj) not in self.deleted:  # else the program wants it to go anyway
@@ -480,6 +488,7 @@ class UnitOfWork:
                 else:
                     state.status = PERSISTENT
                     self.tracked[id(obj)] = obj
+            self.check_alive(obj)
         else:
             self._attach(obj)
 
