@@ -18,7 +18,7 @@ def psqlmodel(*arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "psqlmodel", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=250,
         check=False,
     )
 

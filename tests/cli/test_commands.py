@@ -39,7 +39,7 @@ def run(*arguments: str, folder: Path, stdin: str = "", **environment: str) -> s
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=250,
         check=False,
         env={**os.environ, **environment},
     )

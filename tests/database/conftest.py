@@ -42,7 +42,7 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type 
       AND state <> 'idle'"""
 
 
-def left_open(sql: Engine, seconds: float = 5) -> list[str]:
+def left_open(sql: Engine, seconds: float = 9) -> list[str]:
     """Return the last statements of transactions that stay open; a connection that was dropped ends in a moment."""
     until = time.monotonic() + seconds
     while rows := sql.execute(_LEFT):

@@ -22,7 +22,7 @@ def demo(rows: int) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=100,
+        timeout=250,
         check=False,
     )
 

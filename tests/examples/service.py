@@ -37,11 +37,11 @@ def running(app: str, folder: Path, dsn: str) -> Iterator[httpx.Client]:
             text=True,
         )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
             client.get("/")  # answered, if only with 404, when the lifespan has begun: the tables are there
             yield client
     finally:
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=120)
     assert said == "", said
     assert process.returncode in (0, -signal.SIGTERM)

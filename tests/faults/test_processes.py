@@ -181,7 +181,7 @@ def test_a_program_ends_with_open_sessions(place: Place, end: str) -> None:
     """It does not hang, it prints nothing, and the server rolls back what was open."""
     program = textwrap.dedent(OPEN) + textwrap.dedent(ENDS[end])
     done = subprocess.run(
-        [sys.executable, "-c", program, place.dsn], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program, place.dsn], capture_output=True, text=True, timeout=250, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     place.observer.wait_for_others(0, "state LIKE 'idle in transaction%'")
@@ -191,7 +191,7 @@ def test_a_program_ends_with_open_sessions(place: Place, end: str) -> None:
 def test_a_program_that_fails_says_only_why(place: Place) -> None:
     program = textwrap.dedent(OPEN) + "\nraise ValueError('the reason')\n"
     done = subprocess.run(
-        [sys.executable, "-c", program, place.dsn], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program, place.dsn], capture_output=True, text=True, timeout=250, check=False
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("Traceback") == 1

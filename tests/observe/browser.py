@@ -65,4 +65,4 @@ class Browser:
             options.append("--no-sandbox")  # as root it would not start else
         profile = f"--user-data-dir={self._folder / 'profile'}"
         command = [program, *options, profile, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+        return subprocess.run(command, capture_output=True, text=True, timeout=250, check=True)

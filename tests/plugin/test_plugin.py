@@ -195,7 +195,7 @@ def test_an_ordinary_user_runs_tests(project_for_all: Path) -> None:
         cwd=project_for_all,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         check=False,
     )
     assert "41 passed" in done.stdout, done.stdout + done.stderr
