@@ -67,13 +67,15 @@ class Site:
         return hash((id(self.code), self.line))
 
 
-def site_of(frame: FrameType | None, before: FrameType | None = None) -> Site | None:
-    """Return the first place outside the library among `frame` and its callers; None where there is none.
+def site_of(frame: FrameType | None) -> Site | None:
+    """Return the first place outside the library among `frame` and its callers, within the task or thread at hand.
 
-    Those from `before` on do not count.
+    None where there is none.
     """
-    while frame is not before and frame is not None:
+    while frame is not None:
         name = frame.f_globals.get("__name__") or ""
+        if name in _RUNNERS:
+            return None
         if not name.startswith(_OWN) and name.partition(".")[0] not in _BETWEEN:
             return Site(frame.f_code, frame.f_lineno)
         frame = frame.f_back
@@ -85,17 +87,8 @@ _begun_at: ContextVar[Site | None] = ContextVar("psqlmodel_begun_at", default=No
 
 
 def caller() -> Site | None:
-    """Return the place in the program that leads to the call at hand."""
-    begun = _begun_at.get()
-    return site_of(sys._getframe(1)) if begun is None else _within(sys._getframe(1)) or begun
-
-
-def _within(frame: FrameType | None) -> Site | None:
-    """Return the first place outside the library within the task or thread at hand."""
-    top = frame
-    while frame is not None and frame.f_globals.get("__name__") not in _RUNNERS:
-        frame = frame.f_back
-    return site_of(top, before=frame)
+    """Return the place in the program that leads to the call at hand, or to the task in which it is."""
+    return site_of(sys._getframe(1)) or _begun_at.get()
 
 
 @contextmanager

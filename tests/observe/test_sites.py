@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import linecache
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -43,6 +45,23 @@ def test_what_stands_between_is_no_place_of_the_program() -> None:
         assert site is not None
         assert site.function.endswith("block")
     assert site_of(None) is None
+
+
+async def asked() -> Site | None:
+    return caller()
+
+
+async def test_who_runs_a_task_did_not_ask_for_what_it_does() -> None:
+    of_the_library: Any = from_library(asked)
+    handed_over, awaited = await asyncio.gather(of_the_library(), within_the_program(of_the_library))
+    assert handed_over is None
+    assert awaited is not None
+    assert awaited.function == "within_the_program"
+
+
+async def within_the_program(of_the_library: Any) -> Site | None:
+    site: Site | None = await of_the_library()
+    return site
 
 
 def test_sites_are_equal_by_place() -> None:
