@@ -204,6 +204,7 @@ async def test_a_server_that_hangs_at_work(tmp_path: Path) -> None:
 # --- it is full -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.since(16)  # which has reserved_connections
 @both_kinds
 async def test_too_many_connections(tmp_path: Path, kind: str) -> None:
     options = {"max_connections": "4", "superuser_reserved_connections": "0", "reserved_connections": "0"}
