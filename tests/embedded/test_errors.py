@@ -126,11 +126,11 @@ def test_a_server_that_does_not_become_ready(monkeypatch: pytest.MonkeyPatch, tm
         # initdb looks for the real server beside itself, and finds it: it is started by its real path.
         script.write_text(f'#!/bin/sh\n[ "$1" = -V ] && exec "{real.folder}/postgres" -V\n{last}\n')
         script.chmod(0o755)
-    monkeypatch.setenv("PG_BIN", str(tmp_path / "bin"))
     data = tmp_path / "data"
-    with pytest.raises(EmbeddedError, match=r"did not become ready in .* within 0\.3 s"):
-        Server(data, timeout=0.3).start()
-    monkeypatch.delenv("PG_BIN")
+    with monkeypatch.context() as instead:
+        instead.setenv("PG_BIN", str(tmp_path / "bin"))
+        with pytest.raises(EmbeddedError, match=r"did not become ready in .* within 0\.3 s"):
+            Server(data, timeout=0.3).start()
     with Server(data) as mended:  # nothing of it is in the way
         psycopg2.connect(mended.dsn).close()
 
