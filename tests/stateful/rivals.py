@@ -72,8 +72,7 @@ class Party:
             result = self.driving.wait(call())
         except PSQLModelError as error:
             self.refused(error, self.side.flush())
-        wrote = any(event.purpose == "flush" for event in self.driving.sent[before:])
-        if wrote or not self.session._workspace.unit.has_changes:
+        if self._wrote(before) or not self.session._workspace.unit.has_changes:
             against = self.side.flush()
             assert not against, f"written, and plain SQL refuses: {against}"
         return result
@@ -115,12 +114,19 @@ class Party:
             self.begin()
 
     def refresh(self, kind: str, label: str, **options: Any) -> None:
-        """Load an object anew; one whose row someone else has deleted leaves the session."""
+        """Load an object anew; one whose row someone else has deleted leaves the session.
+
+        A relation that was loaded is loaded anew, too, by a query: that flushes what concerns it.
+        """
+        before = len(self.driving.sent)
         seen, row = self.side.known[kind, label], self.side.rows(kind).get(label)
         kept = {column: seen.values[column] for column in seen.changed} if options else {}
         try:
             self.wait(lambda: self.session.refresh(seen.obj, **options))
-        except StaleObjectError:
+        except PSQLModelError as error:
+            if self._wrote(before):
+                self.refused(error, self.side.flush())
+            assert isinstance(error, StaleObjectError), error
             assert row is None, f"{seen} has a row"
             self.session.expunge(seen.obj)
             del self.side.known[kind, label]
@@ -129,6 +135,13 @@ class Party:
         seen.forget_changes()
         seen.take(row)
         seen.set(kept)
+        if self._wrote(before):
+            against = self.side.flush()
+            assert not against, f"written, and plain SQL refuses: {against}"
+
+    def _wrote(self, before: int) -> bool:
+        """Tell whether the session has flushed since so many statements were sent."""
+        return any(event.purpose == "flush" for event in self.driving.sent[before:])
 
     def take(self, kind: str, objects: list[Any]) -> None:
         """What a query brought: the rows of the twin, in the objects that the session has.
