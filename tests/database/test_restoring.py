@@ -249,3 +249,19 @@ async def test_what_was_read_after_a_statement_wrote_it_follows_the_rollback(
         ("Ada", {"a": 1, "c": 3}, ["x"]),
         ("Bob", {"a": 1}, ["x"]),
     ]
+
+
+async def test_a_parent_that_on_delete_took_away_is_loaded_again_after_the_rollback(both: Both) -> None:
+    """So a session need not be open to see on which list the child is."""
+    async with both.session() as session:
+        root = Node(name="root", children=[Node(name="leaf")])
+        session.add(root)
+        await session.commit()
+        (leaf,) = root.children
+        await session.delete(root)
+        await session.flush()
+        assert leaf.parent_id is None
+        await session.rollback()
+    assert (leaf.parent, root.children) == (root, [leaf])
+    leaf.parent = None
+    assert root.children == []

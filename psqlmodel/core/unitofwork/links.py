@@ -155,7 +155,8 @@ def nullify(workspace: Workspace, obj: Any, key: KeyTo) -> None:
     values = obj.__dict__
     version = type(obj).__mapper__.version
     changed = key.local if version is None or not is_system(version) else (*key.local, str(version.key))
-    workspace.unit.undo.updated(obj, {name: values.get(name) for name in changed})
+    loaded = {name: values[name] for name in key.relations if name in values}
+    workspace.unit.undo.updated(obj, {name: values.get(name) for name in changed} | loaded)
     for name in changed:
         values[name] = None  # a version that is None is read again before the row is written
     for name in key.relations:
