@@ -18,9 +18,8 @@ _OWN = __name__.partition(".")[0] + "."
 _RUNNERS = ("asyncio.", "concurrent.futures.", "threading")  # who calls what the program handed over
 
 
-Site: TypeAlias = tuple[
-    CodeType, int
-]  # and the line; 0 where the code is a method of the library that a task is made of
+# The line, too; 0 where the code is a method of the library that a task is made of.
+Site: TypeAlias = tuple[CodeType, int]
 User: TypeAlias = tuple[int, "asyncio.Task[Any] | None"]
 
 
