@@ -372,11 +372,23 @@ def _give_constructor(mapper: Mapper) -> None:
 
     mapper.constructed = True
     cls: Any = mapper.cls
+    share_keys(mapper)
     if _has_our_constructor(cls):
         made: Any = constructor(mapper, _construct)
         if made is not None:
             made.__general__ = _construct  # so that classes below this one know that no program wrote it
             cls.__init__ = made
+
+
+def share_keys(mapper: Mapper) -> None:
+    """Let the objects of a class share the names of all that they will hold.
+
+    CPython keeps room for few names beyond those of the first objects: the key of a new row, and the object that it
+    refers to, would give each object a dictionary of its own, of 350 bytes more and a tenth of the time of a graph.
+    """
+    values = object.__new__(mapper.cls).__dict__
+    for name in (*mapper.attributes, *mapper.relations, *mapper.hidden):
+        values[name] = None
 
 
 def _has_our_constructor(cls: Any) -> bool:

@@ -134,8 +134,8 @@ class RelationList(list[Any]):
     def _become(self, wanted: list[Any]) -> None:
         """Change to the wanted content: an object is there once, and each that comes or goes is linked or unlinked."""
         before = {id(item): item for item in self}
-        after = {id(item): item for item in wanted}
-        coming = [item for key, item in after.items() if key not in before]
+        after = dict(zip(map(id, wanted), wanted, strict=True))
+        coming = [item for key, item in after.items() if key not in before] if before else list(after.values())
         going = [item for key, item in before.items() if key not in after]
         target = self.relation.target.cls
         for item in coming:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from psqlmodel.core.unitofwork.unit import UnitOfWork
 
 
+Arrays: TypeAlias = dict[str, list[Any]]  # of columns: their transport values
 Texts: TypeAlias = dict[tuple[Mapper, str], list[tuple[list[Any], list[Any]]]]  # by column: objects, their texts
 
 
@@ -41,7 +42,7 @@ class Changes:
         self.unlinked: dict[Link, None] = {}
         self.waiting: set[int] = set()  # ids of new objects whose row is not made yet
         self.texts: Texts = {}  # of values that were written and can be edited in place
-        self.arrays: dict[tuple[Mapper, str], tuple[list[Any], list[Any]]] = {}  # of new objects: them, and a column
+        self.arrays: dict[Mapper, tuple[list[Any], Arrays]] = {}  # of new objects: them, and their columns
         self.late: dict[tuple[Mapper, tuple[str, ...]], list[Any]] = {}  # keys that a circle of rows leaves open
 
     @property
@@ -376,6 +377,9 @@ def validate(changes: Changes, type_of: Callable[[Any], PgType[Any]]) -> None:
     for mapper, keys, objects in groups:
         held = [obj.__dict__ for obj in objects]
         new = changes.new.get(mapper) is objects
+        arrays: Arrays = {}
+        if new:
+            changes.arrays[mapper] = objects, arrays
         for key in keys:
             column = mapper.attributes[key]
             try:
@@ -384,21 +388,25 @@ def validate(changes: Changes, type_of: Callable[[Any], PgType[Any]]) -> None:
                 values, complete = [each.get(key) for each in held], False
             array = dumped_column(mapper, column, type_of(column), values)
             if complete and not column.primary_key and key not in mapper.links_of_column:  # keys may come meanwhile
-                changes.arrays[mapper, key] = objects, array
+                arrays[key] = array
 
 
-def array_of(
-    changes: Changes, mapper: Mapper, column: Column[Any], type_: PgType[Any], objects: list[Any], values: list[Any]
-) -> list[Any]:
-    """Return the `values` of one column of new objects as transport values.
+def arrays_of(
+    changes: Changes, mapper: Mapper, columns: Sequence[Column[Any]], types: Sequence[PgType[Any]], objects: list[Any]
+) -> list[list[Any]]:
+    """Return columns of new objects as transport values.
 
     They are those of `validate`, where it has seen the same objects: to dump the columns of a graph only once is a
     tenth of its time.
     """
-    seen, array = changes.arrays.get((mapper, str(column.key)), ((), []))
-    if len(seen) == len(objects) and all(map(is_, seen, objects)):
-        return array
-    return dumped_column(mapper, column, type_, values)
+    seen, arrays = changes.arrays.get(mapper, ((), {}))
+    if len(seen) != len(objects) or not all(map(is_, seen, objects)):
+        arrays = {}
+    left = [(column, type_) for column, type_ in zip(columns, types, strict=True) if column.key not in arrays]
+    values = values_of(objects, [column for column, _ in left])
+    dumped = [dumped_column(mapper, *typed, held) for typed, held in zip(left, values, strict=True)]
+    arrays = arrays | dict(zip([str(column.key) for column, _ in left], dumped, strict=True))
+    return [arrays[str(column.key)] for column in columns]
 
 
 # --- from objects to columns of wire values -------------------------------------------------------------------------
@@ -417,13 +425,16 @@ def row_keys(obj: Any, mapper: Mapper) -> tuple[str, ...]:
     return tuple(set_by_now)
 
 
-def by_row_keys(mapper: Mapper, objects: Iterable[Any]) -> dict[tuple[str, ...], list[Any]]:
+def by_row_keys(mapper: Mapper, objects: list[Any]) -> dict[tuple[str, ...], list[Any]]:
     """Group new objects of one class by the columns that their INSERT writes.
 
     Objects that hold the same names in the same order write the same columns, unless a key is None: `row_keys` is
     asked once for each such shape.
     """
     primary = [str(column.key) for column in mapper.primary_key]
+    shapes = set(map(tuple, held := [obj.__dict__ for obj in objects]))
+    if len(shapes) == 1 and held[0].keys().isdisjoint(primary):
+        return {row_keys(objects[0], mapper): objects}
     known: dict[Any, list[Any]] = {}
     found: dict[tuple[str, ...], list[Any]] = {}
     for obj in objects:

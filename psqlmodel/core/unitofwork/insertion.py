@@ -13,7 +13,7 @@ from psqlmodel.core.transaction import execute
 from psqlmodel.core.unitofwork import sql, versioning
 from psqlmodel.core.unitofwork.collect import (
     Changes,
-    array_of,
+    arrays_of,
     by_mapper,
     by_row_keys,
     dumped,
@@ -21,7 +21,6 @@ from psqlmodel.core.unitofwork.collect import (
     row_keys,
     take_all_keys,
     value_of,
-    values_of,
     waits_for,
 )
 from psqlmodel.core.unitofwork.ordering import Group
@@ -224,11 +223,7 @@ def _insert_many(
         sql.as_array if matched else sql.as_text,
         sql.in_arrays if folded else sql.in_rows,
     )
-    values = values_of(group, columns)
-    arrays: list[Any] = [
-        array_of(changes, mapper, column, type_, group, held)
-        for column, type_, held in zip(columns, types, values, strict=True)
-    ]
+    arrays: list[Any] = arrays_of(changes, mapper, columns, types, group)
     for column, array in zip(columns, arrays, strict=True):
         if column.pg_type.lazy:
             changes.texts.setdefault((mapper, str(column.key)), []).append((group, array))

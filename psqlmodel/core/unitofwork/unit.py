@@ -155,23 +155,21 @@ class UnitOfWork:
         start = list(objects)
         if not all("__mapper__" in cls.__dict__ for cls in set(map(type, start))):
             start = [_checked(obj) for obj in start]  # says what it is
-        given = {id(obj) for obj in start}
-        reached = [
-            each
-            for each in _reachable(start)
-            if each._state is TRANSIENT or id(each) in given or not self._is_stood_for(each)
-        ]
-        others = [each for each in reached if each._state is not TRANSIENT]
-        if others:
-            left_out = self._second_of_a_row(others, given)
-            reached = [each for each in reached if id(each) not in left_out]
-        if not others and not self.returned:
+        reached, are_new = _reachable(start)
+        if are_new and not self.returned:
             self._add_all_new(reached)
             return
+        given = set(map(id, start))
+        others = [
+            each
+            for each in reached
+            if each._state is not TRANSIENT and (id(each) in given or not self._is_stood_for(each))
+        ]
+        added = set(map(id, others)) - self._second_of_a_row(others, given)
         for each in reached:
             if each._state is TRANSIENT:
                 self._add_new(each, type(each).__mapper__)
-            else:
+            elif id(each) in added:
                 self._add(each)
 
     def contains(self, obj: object) -> bool:
@@ -500,11 +498,13 @@ class UnitOfWork:
 
     def _add_all_new(self, objects: list[Any]) -> None:
         """Register new objects that no rollback has taken from the session: of a graph, in a third of the time."""
-        classes: set[Any] = set(map(type, objects))
-        states = {cls: self._pending_state(cls.__mapper__) for cls in classes}
+        new, pending = self.new, self._pending
         for obj in objects:
-            set_state(obj, states[type(obj)])
-        self.new.update(zip(map(id, objects), objects, strict=True))
+            cls: Any = type(obj)
+            if cls not in pending:
+                _ = self._pending_state(cls.__mapper__)
+            set_state(obj, pending[cls])
+            new[id(obj)] = obj
 
     def _pending_state(self, mapper: Mapper) -> Pending:
         found = self._pending.get(mapper.cls)
@@ -588,23 +588,30 @@ def _rejoin(obj: Any) -> None:
             back.add_loaded(other, obj)
 
 
-def _reachable(start: list[Any]) -> list[Any]:
+def _reachable(start: list[Any]) -> tuple[list[Any], bool]:
     """Return the objects of `start`, and new and detached ones that hang on them through loaded relations.
 
-    In the order in which they were given, which their keys will follow.
+    In the order in which they were given, which their keys will follow; and whether none of them was ever in a session.
     """
     found, seen = list(start), set(map(id, start))
+    are_new = all([obj._state is TRANSIENT for obj in start])
     for obj in found:  # which grows meanwhile
         values = obj.__dict__
         for name in type(obj).__mapper__.related_names:
-            value = values.get(name)
+            if name not in values:
+                continue
+            value = values[name]
             if value is None or id(value) in seen:  # most lead back to where it was found
                 continue
             for item in value if isinstance(value, list) else (value,):
                 if id(item) in seen:
                     continue
-                unit = item._state.unit
-                if unit is None or unit.closed:
+                state = item._state
+                if state is TRANSIENT:
                     seen.add(id(item))
                     found.append(item)
-    return found
+                elif state.unit is None or state.unit.closed:
+                    are_new = False
+                    seen.add(id(item))
+                    found.append(item)
+    return found, are_new
