@@ -45,7 +45,7 @@ def pause_for(count: int) -> AbstractContextManager[None]:
 
 def relax_for(count: int) -> AbstractContextManager[None]:
     """Return the `relaxed` that is worth it while `count` objects are made: nothing for a few."""
-    return nullcontext() if count < WORTH_A_PAUSE else relaxed()
+    return _NO_PAUSE if count < WORTH_A_PAUSE else relaxed()
 
 
 @contextmanager

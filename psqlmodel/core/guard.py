@@ -18,7 +18,8 @@ _OWN = __name__.partition(".")[0] + "."
 _RUNNERS = ("asyncio.", "concurrent.futures.", "threading")  # who calls what the program handed over
 
 
-# The line, too; 0 where the code is a method of the library that a task is made of.
+# The instruction, too, of which `_line` makes the line (to look for it each time would be a sixtieth of a web
+# transaction); -1 where the code is a method of the library that a task is made of.
 Site: TypeAlias = tuple[CodeType, int]
 User: TypeAlias = tuple[int, "asyncio.Task[Any] | None"]
 
@@ -127,14 +128,19 @@ def _site(frame: FrameType) -> Site:
     while caller is not None and (module := caller.f_globals.get("__name__", "")).startswith(_OWN):
         frame, caller = caller, caller.f_back
     if caller is None or module.startswith(_RUNNERS):  # an event loop in C leaves no frame
-        return frame.f_code, 0
-    return caller.f_code, caller.f_lineno
+        return frame.f_code, -1
+    return caller.f_code, caller.f_lasti
 
 
 def _spelled(held: FrameType | Site | None) -> str:
     if held is None:
         return "another place"
-    code, line = _site(held) if isinstance(held, FrameType) else held
-    if not line:
+    code, instruction = _site(held) if isinstance(held, FrameType) else held
+    if instruction < 0:
         return f"{code.co_qualname}(…) as a task of its own"
-    return f"{code.co_filename}:{line} in {code.co_qualname}"
+    return f"{code.co_filename}:{_line(code, instruction)} in {code.co_qualname}"
+
+
+def _line(code: CodeType, instruction: int) -> int:
+    lines = [line for start, end, line in code.co_lines() if start <= instruction < end and line is not None]
+    return lines[0] if lines else code.co_firstlineno

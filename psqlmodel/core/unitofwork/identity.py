@@ -25,21 +25,20 @@ _FEW = 64  # objects: to copy their references costs a thirtieth of the map of t
 class IdentityMap:
     """The objects of one session by class and primary key (a value, or a tuple for a composite key)."""
 
-    __slots__ = ("_due", "_left", "_maps", "_waiting", "by_class")
+    __slots__ = ("_due", "_left", "_waiting", "by_class")
 
     def __init__(self) -> None:
-        self._maps: dict[Mapper, Map] = {}
-        self.by_class: dict[type, Map] = {}  # the same maps: who asks by class and key needs no mapper
+        self.by_class: dict[type, Map] = {}
         self._due: dict[Mapper, int] = {}
         self._waiting: dict[Mapper, list[weakref.ref[Any]]] = {}  # of classes that have no map
         self._left: set[Mapper] = set()  # of these, objects were removed that wait yet
 
     def of(self, mapper: Mapper) -> Map:
         """Return the map of one class, for loaders that look up and enter many rows."""
-        found = self._maps.get(mapper)
+        found = self.by_class.get(mapper.cls)
         if found is None:
             found = self._entries_that_wait(mapper) if mapper in self._waiting else {}
-            self._maps[mapper] = self.by_class[mapper.cls] = found
+            self.by_class[mapper.cls] = found
             self._due[mapper] = max(_FIRST_SWEEP, 2 * len(found))
         return found
 
@@ -49,24 +48,24 @@ class IdentityMap:
         `references` may be shared; who else has them must not change them.
         """
         assert mapper not in self._waiting
-        entries, _ = self._maps.pop(mapper, None), self.by_class.pop(mapper.cls, None)
+        entries = self.by_class.pop(mapper.cls, None)
         assert not entries
         self._waiting[mapper] = references
 
     def knows(self, mapper: Mapper) -> bool:
         """Tell whether there are objects of a class."""
-        return bool(self.of(mapper) if mapper in self._waiting else self._maps.get(mapper))
+        return bool(self.of(mapper) if mapper in self._waiting else self.by_class.get(mapper.cls))
 
     def may_know(self, mapper: Mapper) -> bool:
         """Tell the same without making a map: there were some, at least."""
-        return mapper in self._waiting or bool(self._maps.get(mapper))
+        return mapper in self._waiting or bool(self.by_class.get(mapper.cls))
 
     def enter(self, mapper: Mapper, objects: Sequence[Any]) -> None:
         """Enter new objects, whose keys are known now; where no others or a few wait for their map they wait, too."""
         references = list(map(weakref.ref, objects))
         waiting = self._waiting.get(mapper, [])
-        if len(waiting) < _FEW and mapper not in self._left and not self._maps.get(mapper):
-            _, _ = self._maps.pop(mapper, None), self.by_class.pop(mapper.cls, None)
+        if len(waiting) < _FEW and mapper not in self._left and not self.by_class.get(mapper.cls):
+            _ = self.by_class.pop(mapper.cls, None)
             self._waiting[mapper] = waiting + references
             return
         self.of(mapper).update(zip(mapper.keys_of(objects), references, strict=True))
@@ -89,7 +88,7 @@ class IdentityMap:
 
     def get(self, mapper: Mapper, key: Any) -> Any:
         """Return the object with this key, or None; one that is presumed to be deleted is left to who loads rows."""
-        found = self._maps.get(mapper)
+        found = self.by_class.get(mapper.cls)
         if found is None:
             if mapper not in self._waiting:
                 return None
@@ -107,7 +106,7 @@ class IdentityMap:
         """Remove `obj`, if it is what stands under this key."""
         reference = self.of(mapper).get(key)
         if reference is not None and reference() is obj:
-            del self._maps[mapper][key]
+            del self.by_class[mapper.cls][key]
 
     def remove(self, mapper: Mapper, objects: Sequence[Any]) -> None:
         """Remove objects of one class whose rows are gone, those that are what stands under their keys.
@@ -143,11 +142,11 @@ class IdentityMap:
 
     def mappers(self) -> list[Mapper]:
         """Return the classes of which objects were entered."""
-        return [*self._maps, *self._waiting]
+        known: list[Any] = list(self.by_class)
+        return [*(cls.__mapper__ for cls in known), *self._waiting]
 
     def clear(self) -> None:
         """Forget all objects."""
-        self._maps.clear()
         self.by_class.clear()
         self._due.clear()
         self._waiting.clear()

@@ -29,6 +29,21 @@ class Entry:
         self.values = values
 
 
+class Frame:
+    """What is remembered since one moment: the beginning of the transaction, or a savepoint.
+
+    `entries` by the ids of the objects; `pairs`: whether a link row was there before; `revived`: what was presumed to be
+    deleted before, by id.
+    """
+
+    __slots__ = ("entries", "pairs", "revived")
+
+    def __init__(self) -> None:
+        self.entries: dict[int, Entry] = {}
+        self.pairs: dict[Link, bool] = {}
+        self.revived: dict[int, Any] = {}
+
+
 Fold: TypeAlias = "Callable[[dict[int, Entry], Any, dict[str, Any]], None]"
 
 
@@ -46,43 +61,49 @@ class UndoLog:
 
     What a flush writes is remembered by the batch: new and changed objects as `_notes`, unmodified deleted ones as
     `gone`. An entry for each is only made when something is asked about them, which a transaction that flushes and
-    commits never does: of a changed object it would be a tenth of the time.
+    commits never does: of a changed object it would be a tenth of the time. Nor does it make a frame.
     """
 
+    __slots__ = ("_frames", "_notes", "gone", "statements_wrote")
+
     def __init__(self) -> None:
-        self._frames: list[dict[int, Entry]] = [{}]
+        self._frames: list[Frame] = []
         self._notes: list[tuple[Fold, Sequence[Any], list[dict[str, Any]]]] = []  # of the newest frame
         self.gone: list[AsTheyWere] = []  # of the newest frame
-        self._pairs: list[dict[Link, bool]] = [{}]  # whether the link row was there before the frame
-        self._revived: list[dict[int, Any]] = [{}]  # what was presumed to be deleted when the frame began
         self.statements_wrote = False  # what a row says may be what a rollback takes back, though no flush wrote it
 
     def inserted(self, objects: list[Any]) -> None:
         """Remember the values of objects whose rows are about to be made."""
         self._notes.append((_fold_new, objects, [obj.__dict__.copy() for obj in objects]))
 
-    def _frame(self) -> dict[int, Entry]:
+    def _frame(self) -> Frame:
         """Return the newest frame, with an entry for all that it remembers."""
-        frame = self._frames[-1]
+        frame = self._newest()
         for fold, objects, values in self._notes:
             for obj, before in zip(objects, values, strict=True):
-                fold(frame, obj, before)
+                fold(frame.entries, obj, before)
         self._notes.clear()
         for obj in (obj for objects in self.gone for obj in objects):
-            frame.setdefault(id(obj), Entry(obj, {})).deleted = True
+            frame.entries.setdefault(id(obj), Entry(obj, {})).deleted = True
         self.gone.clear()
         return frame
 
+    def _newest(self) -> Frame:
+        """Return the newest frame, where what a flush just remembers is not entered yet: its notes still grow."""
+        if not self._frames:
+            self._frames.append(Frame())
+        return self._frames[-1]
+
     def forget_inserted(self, new: Mapping[Any, Iterable[Any]]) -> None:
         """Forget new objects, by class, whose rows were not made after all."""
-        frame = self._frame()
+        entries = self._frame().entries
         for obj in (obj for objects in new.values() for obj in objects):
-            if not frame[id(obj)].deleted:
-                del frame[id(obj)]
+            if not entries[id(obj)].deleted:
+                del entries[id(obj)]
 
     def updated(self, obj: Any, original: dict[str, Any]) -> None:
         """Remember the original values of an object whose changes are about to be written."""
-        _fold_changed(self._frame(), obj, original)
+        _fold_changed(self._frame().entries, obj, original)
 
     def all_updated(self, objects: Sequence[Any]) -> None:
         """Do what `updated` does for the changes of each object, before or after they were written.
@@ -99,62 +120,59 @@ class UndoLog:
             self.gone.append(objects)
             return
         self.all_updated(objects)
-        frame = self._frame()
+        entries = self._frame().entries
         for obj in objects:
-            frame[id(obj)].deleted = True
+            entries[id(obj)].deleted = True
 
     def linked(self, pairs: Iterable[Link]) -> None:
         """Remember link rows that are about to be made."""
         for pair in pairs:
-            _ = self._pairs[-1].setdefault(pair, False)
+            _ = self._newest().pairs.setdefault(pair, False)
 
     def unlinked(self, pairs: Iterable[Link]) -> None:
         """Remember link rows that are about to be deleted."""
         for pair in pairs:
-            _ = self._pairs[-1].setdefault(pair, True)
+            _ = self._newest().pairs.setdefault(pair, True)
 
     def deleted_objects(self) -> list[Any]:
         """Return the objects whose rows the transaction deleted, those that are not in `gone`."""
-        return [entry.obj for frame in self._frames for entry in frame.values() if entry.deleted]  # no note is of one
+        return [entry.obj for frame in self._frames for entry in frame.entries.values() if entry.deleted]
 
     def revived(self, obj: Any) -> None:
         """Remember an object that is found alive, if it was presumed to be deleted before the newest frame began."""
-        entry = self._frame().get(id(obj))
+        frame = self._frame()
+        entry = frame.entries.get(id(obj))
         if entry is None or not entry.deleted:
-            self._revived[-1][id(obj)] = obj
+            frame.revived[id(obj)] = obj
 
     def forget(self, obj: Any) -> None:
         """Forget an object that leaves the session: a rollback does not concern it."""
         _ = self._frame()
-        for frame in (*self._frames, *self._revived):
-            _ = frame.pop(id(obj), None)
+        for frame in self._frames:
+            _, _ = frame.entries.pop(id(obj), None), frame.revived.pop(id(obj), None)
 
     def clear(self) -> None:
         """Forget everything: the transaction has ended."""
-        self._frames = [{}]
-        self._notes = []
-        self.gone = []
-        self._pairs = [{}]
-        self._revived = [{}]
+        self._frames.clear()
+        self._notes.clear()
+        self.gone.clear()
         self.statements_wrote = False
 
     def push(self) -> None:
         """Begin a frame: a savepoint was set."""
         _ = self._frame()
-        self._frames.append({})
-        self._pairs.append({})
-        self._revived.append({})
+        self._frames.append(Frame())
 
     def merge(self) -> None:
         """End the newest frame without a way back: what it remembers belongs to the frame around it now."""
-        pairs = self._pairs.pop()
-        self._pairs[-1] = {**pairs, **self._pairs[-1]}
-        newest, around = self._frame(), self._frames[-2]
+        newest = self._frame()
         _ = self._frames.pop()
-        revived = self._revived.pop()
-        before = {key: obj for key, obj in revived.items() if key not in around or not around[key].deleted}
-        self._revived[-1].update(before)
-        for key, entry in newest.items():
+        frame = self._frames[-1]
+        frame.pairs = {**newest.pairs, **frame.pairs}
+        around = frame.entries
+        revived = newest.revived.items()
+        frame.revived.update({key: obj for key, obj in revived if key not in around or not around[key].deleted})
+        for key, entry in newest.entries.items():
             known = around.get(key)
             if known is None:
                 around[key] = entry
@@ -165,7 +183,8 @@ class UndoLog:
 
     def restore_newest(self, unit: UnitOfWork) -> None:
         """Bring the objects of the newest frame back to what they were before it, and end it."""
-        entries, pairs = [*reversed(self._frame().values())], self._pairs.pop()
+        frame = self._frame()
+        entries = [*reversed(frame.entries.values())]
         _ = self._frames.pop()
         owners = [_owners(unit, entry.obj) for entry in entries]
         for entry in entries:
@@ -177,16 +196,15 @@ class UndoLog:
             _regroup(unit, entry, former)
             if entry.deleted and not entry.inserted:
                 _relink(unit, entry)
-        for pair, there in pairs.items():
+        for pair, there in frame.pairs.items():
             _pair_up(pair, there)
-        for obj in self._revived.pop().values():
+        for obj in frame.revived.values():
             unit.presume_deleted(obj)
 
     def restore(self, unit: UnitOfWork) -> None:
         """Bring the objects of all frames back to what they were before, newest frame first."""
-        if not any(self._frames) and not self._notes and not self.gone and not any(self._pairs):
-            self.clear()
-            return
+        if self._notes or self.gone:
+            _ = self._frame()
         while self._frames:
             self.restore_newest(unit)
         self.clear()
