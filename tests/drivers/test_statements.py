@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from psqlmodel.drivers import psycopg2 as driver_module
@@ -289,3 +291,27 @@ def test_copy_after_a_column_has_changed(connection):
     assert connection.execute(Copy(*copy, iter([("2",)]))).count == 1
     rows = connection.execute(Statement("SELECT v FROM retyped ORDER BY v")).data
     assert [row[0] for row in rows] == ["1", "2"]
+
+
+class Receiving:
+    """A socket that notes how many bytes it is asked for."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self.asked: list[int] = []
+
+    def recv(self, count: int) -> bytes:
+        self.asked.append(count)
+        return bytes(self._sock.recv(count))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+def test_answers_are_read_in_pieces_that_malloc_keeps(connections):
+    _, asynchronous = connections
+    transport = asynchronous.connection._raw._transport
+    receiving = transport._sock = Receiving(transport._sock)
+    rows = asynchronous.execute(Statement("SELECT repeat(n::text, 100) FROM generate_series(10000, 19999) AS n"))
+    assert [len(row[0]) for row in rows.data] == [500] * 10_000
+    assert max(receiving.asked) < 128 * 1024  # from where on glibc maps memory and gives it back, each time
