@@ -33,10 +33,12 @@ def regroup(unit: UnitOfWork, new: Mapping[Mapper, Sequence[Any]], changed: Sequ
                 if obj.__dict__.get(relation.key) is None:  # else the list was kept in step
                     by_key.setdefault(_key(relation, obj.__dict__), []).append(obj)
     classes: set[Any] = set(map(type, changed))
-    for obj in changed if any(cls.__mapper__.links_of_column for cls in classes) else ():
-        if not type(obj).__mapper__.links_of_column.isdisjoint(obj._state.original):
+    linked = {cls: cls.__mapper__.links_of_column for cls in classes if cls.__mapper__.links_of_column}
+    for obj in changed if linked else ():
+        if type(obj) in linked and not linked[type(obj)].isdisjoint(obj._state.original):
             _note_move(unit, obj, left, joined)
-    _move(unit, left, joined)
+    if left or joined:
+        _move(unit, left, joined)
 
 
 def regroup_written(

@@ -122,15 +122,6 @@ class Parts:
         self.recipe: Any = None  # of `together`, once it is known
         self._of: dict[int, tuple[Insertion, int]] = {}  # id of a new object → its part and ordinal (from 1)
 
-    def filled(self, parts: list[Insertion | Writing]) -> Parts:
-        """Return parts of the same shape, with these in the place of its own."""
-        made = Parts(alone=self.alone)
-        made.recipe = self.recipe
-        made.all = parts
-        made.insertions = [part for part in parts if isinstance(part, Insertion)]
-        made.writings = [part for part in parts if not isinstance(part, Insertion)]
-        return made
-
     def write(self, part: Writing) -> None:
         """Add rows that are there."""
         self.writings.append(part)

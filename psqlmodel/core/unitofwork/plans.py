@@ -29,13 +29,14 @@ _NONE: Final[Shape] = ()  # the shape of what has no plan
 
 
 class Plan:
-    """The parts of a flush, without their objects; `order` has them in the order of the objects that are pending."""
+    """The parts of a flush, without their objects: each with the place of its object among those that are pending."""
 
-    __slots__ = ("order", "parts")
+    __slots__ = ("alone", "parts", "recipe")
 
-    def __init__(self, parts: Parts, order: list[Part]) -> None:
+    def __init__(self, parts: list[tuple[int, Part]], recipe: Any, *, alone: bool) -> None:
         self.parts = parts
-        self.order = order
+        self.recipe = recipe
+        self.alone = alone
 
 
 def shape_of(workspace: Workspace) -> Shape:
@@ -58,16 +59,21 @@ def planned(workspace: Workspace, shape: Shape) -> tuple[Changes, Parts] | None:
     if plan is None:
         return None
     pending = _pending(workspace.unit)
-    if not all(map(_fits, plan.order, pending)):
-        return None
-    changes, filled = Changes(), {}
-    for part, obj in zip(plan.order, pending, strict=True):
-        filled[part.number] = _with(part, [obj])
+    changes, parts = Changes(), Parts(alone=plan.alone)
+    parts.recipe = plan.recipe
+    for place, part in plan.parts:
+        obj = pending[place]
+        if not _fits(part, obj):
+            return None
+        made: Any = _with(part, [obj])
+        parts.all.append(made)
         if isinstance(part, Insertion):
-            changes.new[part.mapper] = [obj]
+            changes.new[part.mapper] = made.objects
+            parts.insertions.append(made)
         else:
-            changes.changed[part.mapper] = {part.keys: [obj]}
-    return changes, plan.parts.filled([filled[part.number] for part in plan.parts.all])
+            changes.changed[part.mapper] = {part.keys: made.objects}
+            parts.writings.append(made)
+    return changes, parts
 
 
 def keep(workspace: Workspace, shape: Shape, parts: Parts) -> None:
@@ -75,16 +81,14 @@ def keep(workspace: Workspace, shape: Shape, parts: Parts) -> None:
     pending = _pending(workspace.unit)
     if not shape or len(pending) != len(parts.all):
         return
-    known = {id(obj): part for part in parts.all if not isinstance(part, Deletion) for obj in part.objects}
-    order = [known[id(obj)] for obj in pending if id(obj) in known]
-    if len({part.mapper for part in order}) != len(pending) or not all(map(_follows_from_shape, order)):
+    place_of = {id(obj): place for place, obj in enumerate(pending)}
+    found = [part for part in parts.all if not isinstance(part, Deletion)]
+    if len({part.mapper for part in found}) != len(pending) or not all(map(_follows_from_shape, found)):
         return
-    if len(order) == 1 and isinstance(order[0], Insertion):  # it is no statement of parts
+    if len(found) == 1 and isinstance(found[0], Insertion):  # it is no statement of parts
         return
-    parts.recipe = recipe_of(workspace, parts)
-    empty = {part.number: _with(part, []) for part in parts.all}
-    plan = Plan(parts.filled(list(empty.values())), [empty[part.number] for part in order])
-    workspace.catalog.keep(shape, plan)
+    placed = [(place_of[id(part.objects[0])], _with(part, [])) for part in found]
+    workspace.catalog.keep(shape, Plan(placed, recipe_of(workspace, parts), alone=parts.alone))
 
 
 def _pending(unit: UnitOfWork) -> list[Any]:
