@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import os
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from psqlmodel.drivers.slots import (
@@ -50,12 +51,13 @@ class AsyncConnection(AnyConnection, Protocol):
 
 
 A = TypeVar("A", bound=AsyncConnection)
+Queue: TypeAlias = deque[tuple[float, asyncio.Future[Any]]]  # who waits, and until when, in the order they came
 
 
 class _Home(Generic[A]):
     """What an asynchronous pool has on one event loop."""
 
-    __slots__ = ("drained", "guard", "out", "retiring", "slots")
+    __slots__ = ("drained", "guard", "out", "queues", "retiring", "slots")
 
     def __init__(self, slots: Slots[A, asyncio.Future[Entry[A] | None]]) -> None:
         self.slots = slots
@@ -63,6 +65,7 @@ class _Home(Generic[A]):
         self.retiring: set[asyncio.Task[None]] = set()
         self.drained = asyncio.Event()
         self.guard: AsyncGenerator[None, None] | None = None
+        self.queues: dict[float, Queue] = {}  # by how many seconds they wait at most
 
 
 class AsyncPool(Generic[A]):
@@ -231,11 +234,10 @@ class AsyncPool(Generic[A]):
         entry = slots.take_idle()
         if entry is not None or slots.may_connect():
             return entry
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Entry[A] | None] = loop.create_future()
+        waiter: asyncio.Future[Entry[A] | None] = asyncio.get_running_loop().create_future()
         slots.waiters.append(waiter)
-        # Without `asyncio.wait` and what it makes: a twenty-fifth of a transaction that waits for its connection.
-        alarm = loop.call_later(timeout, _give_up, slots, waiter)
+        queue = _queue_of(home, timeout)
+        queue.append((asyncio.get_running_loop().time() + timeout, waiter))
         try:
             entry = await waiter
         except TimeoutError:
@@ -244,7 +246,8 @@ class AsyncPool(Generic[A]):
             self._withdraw(home, waiter)
             raise
         finally:
-            alarm.cancel()
+            while queue and queue[0][1].done():  # they are served in the order they came
+                _ = queue.popleft()
         if entry is None and slots.closed:
             raise PoolClosedError("the engine was disposed while this call waited for a connection")
         return entry
@@ -351,11 +354,30 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _give_up(slots: Slots[Any, asyncio.Future[Any]], waiter: asyncio.Future[Any]) -> None:
-    """End a wait that took too long."""
-    if not waiter.done():
-        slots.waiters.remove(waiter)
-        waiter.set_exception(TimeoutError())
+def _queue_of(home: _Home[Any], timeout: float) -> Queue:
+    """Return the queue of those who wait so many seconds at most, with an alarm for the first of them.
+
+    An alarm for each, or `asyncio.wait`, is a fortieth to a twentieth of a transaction that waits for its connection.
+    """
+    queue = home.queues.get(timeout)
+    if queue is None:
+        queue = home.queues[timeout] = deque()
+        _ = asyncio.get_running_loop().call_later(timeout, _give_up, home, timeout)
+    return queue
+
+
+def _give_up(home: _Home[Any], timeout: float) -> None:
+    """End the waits that took so many seconds, and set the alarm for the next."""
+    queue, loop = home.queues[timeout], asyncio.get_running_loop()
+    while queue and (queue[0][1].done() or queue[0][0] <= loop.time()):
+        _, waiter = queue.popleft()
+        if not waiter.done():
+            home.slots.waiters.remove(waiter)
+            waiter.set_exception(TimeoutError())
+    if queue:
+        _ = loop.call_at(queue[0][0], _give_up, home, timeout)
+    else:
+        del home.queues[timeout]
 
 
 async def _answers(connection: AsyncConnection) -> bool:
