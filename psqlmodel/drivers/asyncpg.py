@@ -484,9 +484,10 @@ def _keep_alive(raw: Any) -> None:
 def _receive_less_at_once(raw: Any) -> None:
     """Let asyncio take memory for 64 KiB where it reads what the server sends, not for 256.
 
-    What is larger than 128 KiB, glibc's malloc maps from the system and gives back at once, each time, until the program
-    happens to free a larger piece (python/cpython#85451). That is two page faults and three system calls for each
-    answer: a seventh to a quarter of the processor time of a web transaction. Large results take as long as before.
+    What is larger than 128 KiB, glibc's malloc maps from the system and gives back at once, each time, until the
+    program happens to free a larger piece (python/cpython#85451). That is two page faults and three system calls for
+    each answer: a seventh to a quarter of the processor time of a web transaction. Large results take as long as
+    before.
     """
     if hasattr(raw._transport, "max_size"):  # of asyncio's own loop without TLS, whose buffer is made once
         raw._transport.max_size = RECEIVED_AT_ONCE

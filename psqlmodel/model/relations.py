@@ -175,7 +175,7 @@ class RelationInfo(RelationPath):
             self._assign_inverse(obj, value)
 
     def _show_new(self, obj: PSQLModel, items: Any) -> bool:
-        """Give a new object its first list, if all on it are new and point nowhere: in two fifths of the time of others.
+        """Give a new object its first list, if all on it are new and point nowhere: in two fifths of the time.
 
         Returns whether they are; nothing is done if not.
         """

@@ -32,8 +32,8 @@ class Entry:
 class Frame:
     """What is remembered since one moment: the beginning of the transaction, or a savepoint.
 
-    `entries` by the ids of the objects; `pairs`: whether a link row was there before; `revived`: what was presumed to be
-    deleted before, by id.
+    `entries` by the ids of the objects; `pairs`: whether a link row was there before; `revived`: what was presumed to
+    be deleted before, by id.
     """
 
     __slots__ = ("entries", "pairs", "revived")

@@ -594,7 +594,7 @@ def _reachable(start: list[Any]) -> tuple[list[Any], bool]:
     In the order in which they were given, which their keys will follow; and whether none of them was ever in a session.
     """
     found, seen = list(start), set(map(id, start))
-    are_new = all([obj._state is TRANSIENT for obj in start])
+    are_new = not [obj for obj in start if obj._state is not TRANSIENT]
     for obj in found:  # which grows meanwhile
         values = obj.__dict__
         for name in type(obj).__mapper__.related_names:
