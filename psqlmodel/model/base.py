@@ -21,7 +21,7 @@ from psqlmodel.model.relations import RelationInfo
 from psqlmodel.model.state import TRANSIENT, UNSET, Clean, Instance, State, missing, raw_name, set_state
 from psqlmodel.model.versions import guard
 from psqlmodel.query import execution
-from psqlmodel.query.expression import TableSource
+from psqlmodel.query.nodes import TableSource
 
 M = TypeVar("M", bound="PSQLModel")
 

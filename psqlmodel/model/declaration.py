@@ -14,7 +14,7 @@ from psqlmodel.model.fields import Column, FieldAnnotation, Relation
 from psqlmodel.model.resolution import read_annotation
 from psqlmodel.model.state import UNSET
 from psqlmodel.model.versions import as_version
-from psqlmodel.query.expression import TableSource
+from psqlmodel.query.nodes import TableSource
 from psqlmodel.types import PgType, from_annotation, varchar
 
 RESERVED = frozenset(

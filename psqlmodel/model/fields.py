@@ -11,7 +11,8 @@ from psqlmodel import types
 from psqlmodel.errors import MappingError
 from psqlmodel.model.constraints import ForeignKey
 from psqlmodel.model.state import UNSET
-from psqlmodel.query.expression import ColumnExpression, TableSource
+from psqlmodel.query.expression import ColumnExpression
+from psqlmodel.query.nodes import TableSource
 from psqlmodel.types import PgType
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from psqlmodel.model.constraints import Constraint, ForeignKey, Index, PrimaryKe
 from psqlmodel.model.fields import Column, held_by
 from psqlmodel.model.naming import did_you_mean
 from psqlmodel.model.state import UNSET, Clean, Instance, Raw, raw_name
-from psqlmodel.query.expression import TableSource
+from psqlmodel.query.nodes import TableSource
 
 if TYPE_CHECKING:
     from psqlmodel.model.base import PSQLModel

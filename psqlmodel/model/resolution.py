@@ -11,7 +11,8 @@ from psqlmodel.errors import MappingError, RelationError
 from psqlmodel.model.constraints import ForeignKey, Unique
 from psqlmodel.model.mapper import Mapper, mapper_of, registry
 from psqlmodel.model.naming import singular
-from psqlmodel.query.expression import ColumnExpression, TableSource
+from psqlmodel.query.expression import ColumnExpression
+from psqlmodel.query.nodes import TableSource
 
 if TYPE_CHECKING:
     from psqlmodel.model.fields import Column

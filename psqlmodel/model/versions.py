@@ -13,7 +13,7 @@ from psqlmodel.types import custom
 
 if TYPE_CHECKING:
     from psqlmodel.model.fields import Column
-    from psqlmodel.query.expression import TableSource
+    from psqlmodel.query.nodes import TableSource
 
 XMIN: Final = "xmin"
 _XID: Final = custom("xid")

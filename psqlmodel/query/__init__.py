@@ -7,7 +7,7 @@ from psqlmodel.query.combine import CombinedQuery
 from psqlmodel.query.compiler import Compiled
 from psqlmodel.query.compiler import compile as compile  # not in __all__: it would hide the built-in one
 from psqlmodel.query.constructs import Case, Excluded, Exists, Row, Text
-from psqlmodel.query.expression import ColumnExpression, Expression, Ordering, Source, TableSource
+from psqlmodel.query.expression import ColumnExpression, Expression, Ordering
 from psqlmodel.query.functions import (
     Abs,
     AllOf,
@@ -62,6 +62,7 @@ from psqlmodel.query.functions import (
 from psqlmodel.query.include import ModelPath
 from psqlmodel.query.insert import Insert, InsertQuery
 from psqlmodel.query.merge import Merge, MergeQuery
+from psqlmodel.query.nodes import Source, TableSource
 from psqlmodel.query.outputs import EntityOutput, ScalarOutput
 from psqlmodel.query.quoting import quote
 from psqlmodel.query.select import Select, SelectQuery

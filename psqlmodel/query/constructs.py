@@ -10,7 +10,6 @@ from psqlmodel.query.expression import (
     NULL,
     Condition,
     Expression,
-    Source,
     beside,
     compose,
     literal,
@@ -25,6 +24,7 @@ from psqlmodel.query.nodes import (
     DeferredList,
     ExcludedName,
     Node,
+    Source,
     TransportSlot,
 )
 from psqlmodel.query.statement import Query

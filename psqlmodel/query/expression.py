@@ -30,10 +30,10 @@ from psqlmodel.query.nodes import (
     Node,
     Params,
     Shape,
-    TableName,
+    Source,
 )
 from psqlmodel.query.operators import Operators
-from psqlmodel.query.quoting import qualified, quote
+from psqlmodel.query.quoting import quote
 from psqlmodel.query.values import SETTLED, bind, bind_list, by_python_type
 from psqlmodel.types import PgType
 from psqlmodel.types.scalars import text
@@ -365,51 +365,6 @@ class ColumnExpression(Expression[T_co]):
 
     def __repr__(self) -> str:
         return f"{self.source}.{self.key}" if self.source is not None else f"column {self.key or self.name}"
-
-
-class Source:
-    """What can stand in a FROM clause: `shape` and `params` there, `qualifier` before its columns.
-
-    `sources` are those that it needs to its left: only a LATERAL subquery has them. `itself` is the set of
-    the source alone, which is what each of its columns needs.
-    """
-
-    __slots__ = ("begun", "flags", "itself", "params", "qualifier", "selected", "shape", "sources")
-
-    def __init__(
-        self,
-        qualifier: str,
-        shape: Shape,
-        params: Params = (),
-        sources: frozenset[Source] = NO_SOURCES,
-        flags: int = 0,
-    ) -> None:
-        self.qualifier = qualifier
-        self.itself = frozenset((self,))
-        self.shape = shape
-        self.params = params
-        self.sources = sources
-        self.flags = flags
-        self.selected: Any = None  # the select list of its entity, kept by `outputs.py`
-        self.begun: dict[Any, Any] = {}  # what queries that read from it begin with, kept by `select.py`
-
-    def __repr__(self) -> str:
-        return self.qualifier.replace('"', "")
-
-
-class TableSource(Source):
-    """A table or view, by name and schema; `distribution` is the column that spreads its rows over several servers."""
-
-    __slots__ = ("distribution", "name", "schema")
-
-    def __init__(self, name: str, schema: str | None = None) -> None:
-        super().__init__(quote(name), TableName(qualified(name, schema)))
-        self.name = name
-        self.schema = schema
-        self.distribution: str | None = None
-
-    def __repr__(self) -> str:
-        return self.name if self.schema is None else f"{self.schema}.{self.name}"
 
 
 Condition = Expression[bool]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Generic, Self, TypeVar
 
 from psqlmodel.errors import QueryError
-from psqlmodel.query.expression import Predicate, Source
-from psqlmodel.query.nodes import Node
+from psqlmodel.query.expression import Predicate
+from psqlmodel.query.nodes import Node, Source
 from psqlmodel.query.outputs import outputs_of
 from psqlmodel.query.quoting import quote
 from psqlmodel.query.statement import Assembly, Query, added, checked, entity_name, entity_of

@@ -2,7 +2,8 @@
 
 A node is its `shape`: SQL text in nested tuples, with None for each parameter, beside the `params` in the
 same order. The shape is a dictionary key that says everything about the text and nothing about the values:
-two queries of one shape share one text (`compiler.py`). Nothing here looks at a value.
+two queries of one shape share one text (`compiler.py`). A `Source` is what a node reads from. Nothing here looks at a
+value.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
+from psqlmodel.query.quoting import qualified, quote
+
 if TYPE_CHECKING:
-    from psqlmodel.query.expression import ColumnExpression, Source
+    from psqlmodel.query.expression import ColumnExpression
     from psqlmodel.types import PgType
 
 # A str is SQL text, None a parameter, a Slot the type of a column, a tuple a sequence of these.
@@ -60,6 +63,51 @@ class TableName(str):
     """The text of a table in a FROM clause; the compiler collects these as the query's tables."""
 
     __slots__ = ()
+
+
+class Source:
+    """What can stand in a FROM clause: `shape` and `params` there, `qualifier` before its columns.
+
+    `sources` are those that it needs to its left: only a LATERAL subquery has them. `itself` is the set of
+    the source alone, which is what each of its columns needs.
+    """
+
+    __slots__ = ("begun", "flags", "itself", "params", "qualifier", "selected", "shape", "sources")
+
+    def __init__(
+        self,
+        qualifier: str,
+        shape: Shape,
+        params: Params = (),
+        sources: frozenset[Source] = NO_SOURCES,
+        flags: int = 0,
+    ) -> None:
+        self.qualifier = qualifier
+        self.itself = frozenset((self,))
+        self.shape = shape
+        self.params = params
+        self.sources = sources
+        self.flags = flags
+        self.selected: Any = None  # the select list of its entity, kept by `outputs.py`
+        self.begun: dict[Any, Any] = {}  # what queries that read from it begin with, kept by `select.py`
+
+    def __repr__(self) -> str:
+        return self.qualifier.replace('"', "")
+
+
+class TableSource(Source):
+    """A table or view, by name and schema; `distribution` is the column that spreads its rows over several servers."""
+
+    __slots__ = ("distribution", "name", "schema")
+
+    def __init__(self, name: str, schema: str | None = None) -> None:
+        super().__init__(quote(name), TableName(qualified(name, schema)))
+        self.name = name
+        self.schema = schema
+        self.distribution: str | None = None
+
+    def __repr__(self) -> str:
+        return self.name if self.schema is None else f"{self.schema}.{self.name}"
 
 
 # Says in the text of hand-written SQL that it may read any table: what is pending is flushed before it.

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 from psqlmodel.errors import QueryError
-from psqlmodel.query.expression import ColumnExpression, Expression, Labeled, Source, paren
-from psqlmodel.query.nodes import NO_SOURCES, Node, Params, Shape
+from psqlmodel.query.expression import ColumnExpression, Expression, Labeled, paren
+from psqlmodel.query.nodes import NO_SOURCES, Node, Params, Shape, Source
 from psqlmodel.query.quoting import quote
 from psqlmodel.query.sources import Table
 from psqlmodel.types import PgType

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar, overload
 
 from psqlmodel.errors import QueryError
 from psqlmodel.query.calls import Frame, window_parts
-from psqlmodel.query.expression import ColumnExpression, Expression, Predicate, Source, TableSource, compose, paren
-from psqlmodel.query.nodes import AND, ATOM, GROUPED, INHERITED, NO_SOURCES, WINDOW, Node, Shape
+from psqlmodel.query.expression import ColumnExpression, Expression, Predicate, compose, paren
+from psqlmodel.query.nodes import AND, ATOM, GROUPED, INHERITED, NO_SOURCES, WINDOW, Node, Shape, Source, TableSource
 from psqlmodel.query.outputs import EntityOutput, outputs_of
 from psqlmodel.query.quoting import quote
 from psqlmodel.query.rowset import Rowset

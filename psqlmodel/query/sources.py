@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from psqlmodel.errors import QueryError, nearest
-from psqlmodel.query.expression import ColumnExpression, Source
-from psqlmodel.query.nodes import CTES, NO_SOURCES, Node, Params, Shape
+from psqlmodel.query.expression import ColumnExpression
+from psqlmodel.query.nodes import CTES, NO_SOURCES, Node, Params, Shape, Source
 from psqlmodel.query.quoting import quote
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from psqlmodel.errors import QueryError
 from psqlmodel.query import raw
-from psqlmodel.query.expression import Expression, Source, compose
+from psqlmodel.query.expression import Expression, compose
 from psqlmodel.query.lexing import first_word
-from psqlmodel.query.nodes import ANY_TABLE, ATOM, DEFERRED, NO_SOURCES, Node
+from psqlmodel.query.nodes import ANY_TABLE, ATOM, DEFERRED, NO_SOURCES, Node, Source
 from psqlmodel.query.select import SelectQuery
 from psqlmodel.query.sources import Table
 from psqlmodel.query.templates import is_template, parts_of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from psqlmodel.errors import QueryError
 from psqlmodel.query import execution
-from psqlmodel.query.expression import NULL, Expression, Source, beside
+from psqlmodel.query.expression import NULL, Expression, beside
 from psqlmodel.query.nodes import (
     AGGREGATE,
     DEFERRED,
@@ -17,6 +17,7 @@ from psqlmodel.query.nodes import (
     Node,
     Params,
     Shape,
+    Source,
 )
 from psqlmodel.query.outputs import EntityOutput, Output, columns_of, width
 from psqlmodel.query.sources import CommonTable, CteReference, Subquery, names, source_of, unknown_column

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from psqlmodel.errors import QueryError
-from psqlmodel.query.expression import ColumnExpression, Expression, Source, cast_name, literal, typed
-from psqlmodel.query.nodes import NO_SOURCES, Node, Shape
+from psqlmodel.query.expression import ColumnExpression, Expression, cast_name, literal, typed
+from psqlmodel.query.nodes import NO_SOURCES, Node, Shape, Source
 from psqlmodel.query.quoting import quote, quote_literal
 from psqlmodel.query.sources import ComputedTable, Table
 from psqlmodel.query.values import type_of_value

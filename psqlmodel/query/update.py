@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Self, TypeAlias, TypeVar
 
 from psqlmodel.errors import QueryError
-from psqlmodel.query.expression import Predicate, Source
-from psqlmodel.query.nodes import Node
+from psqlmodel.query.expression import Predicate
+from psqlmodel.query.nodes import Node, Source
 from psqlmodel.query.outputs import outputs_of
 from psqlmodel.query.quoting import quote
 from psqlmodel.query.select import add_where

@@ -12,7 +12,7 @@ import pytest
 from psqlmodel import types
 from psqlmodel.core.engine.catalog import Catalog
 from psqlmodel.model import Column, PSQLModel, table
-from psqlmodel.query.expression import TableSource
+from psqlmodel.query.nodes import TableSource
 from psqlmodel.steps import NO_COLUMNS, Rows
 
 from .conftest import SyncDrive

@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 
 from psqlmodel.core.engine.catalog import Catalog
-from psqlmodel.query.expression import TableSource
+from psqlmodel.query.nodes import TableSource
 from psqlmodel.schema import inspect_enums, inspect_tables
 from psqlmodel.schema.description import TableInfo
 from psqlmodel.schema.order import in_dependency_order

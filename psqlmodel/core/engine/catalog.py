@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from psqlmodel.model.mapper import Mapper
-from psqlmodel.query.expression import ColumnExpression, TableSource
+from psqlmodel.query.expression import ColumnExpression
+from psqlmodel.query.nodes import TableSource
 from psqlmodel.query.quoting import qualified
 from psqlmodel.schema.inspect import TYPE_FIELDS, TYPES_UNDER_WANTED, type_of, types_from
 from psqlmodel.steps import Statement, Steps

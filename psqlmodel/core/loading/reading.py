@@ -21,7 +21,8 @@ from psqlmodel.gcpause import pause_for
 from psqlmodel.model.codegen import Load, LoadFresh, entity_loader, fresh_loader
 from psqlmodel.model.mapper import Mapper
 from psqlmodel.query.compiler import Compiled, compile
-from psqlmodel.query.expression import ColumnExpression, TableSource
+from psqlmodel.query.expression import ColumnExpression
+from psqlmodel.query.nodes import TableSource
 from psqlmodel.query.outputs import EntityOutput, Output, ScalarOutput
 from psqlmodel.query.select import SelectQuery
 from psqlmodel.query.statement import Query

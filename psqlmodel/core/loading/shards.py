@@ -11,10 +11,9 @@ from typing import Any
 from psqlmodel.core.unitofwork.routing import check_written
 from psqlmodel.errors import QueryError
 from psqlmodel.model.mapper import Mapper, registry
-from psqlmodel.query.expression import TableSource
 from psqlmodel.query.insert import InsertQuery
 from psqlmodel.query.merge import MergeQuery
-from psqlmodel.query.nodes import AND, Node
+from psqlmodel.query.nodes import AND, Node, TableSource
 from psqlmodel.query.quoting import quote
 from psqlmodel.query.select import SelectQuery
 from psqlmodel.query.update import UpdateQuery

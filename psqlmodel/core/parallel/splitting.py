@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from psqlmodel.errors import QueryError
-from psqlmodel.query.expression import ColumnExpression, Expression, TableSource, compose, literal
-from psqlmodel.query.nodes import COMPARISON, GROUPED
+from psqlmodel.query.expression import ColumnExpression, Expression, compose, literal
+from psqlmodel.query.nodes import COMPARISON, GROUPED, TableSource
 from psqlmodel.query.quoting import qualified
 from psqlmodel.query.select import SelectQuery
 from psqlmodel.steps import Statement, Steps

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from psqlmodel.core.bulk.arrow.columns import NUMERIC, NUMERIC_ARRAY, Column, column_of
 from psqlmodel.core.transaction import execute
 from psqlmodel.errors import QueryError
-from psqlmodel.query.expression import ColumnExpression, Labeled, TableSource
+from psqlmodel.query.expression import ColumnExpression, Labeled
 from psqlmodel.query.lexing import first_word
+from psqlmodel.query.nodes import TableSource
 from psqlmodel.query.outputs import EntityOutput, Output
 from psqlmodel.query.quoting import qualified
 from psqlmodel.schema.description import TypeInfo
