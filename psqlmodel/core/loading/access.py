@@ -19,7 +19,7 @@ from psqlmodel.core.transaction import execute, within
 from psqlmodel.core.unitofwork import versioning
 from psqlmodel.core.unitofwork.collect import changed_columns
 from psqlmodel.core.unitofwork.flush import flush
-from psqlmodel.core.unitofwork.unit import put_back
+from psqlmodel.core.unitofwork.undo import put_back
 from psqlmodel.errors import (
     InvalidValueError,
     MissingPrimaryKeyError,

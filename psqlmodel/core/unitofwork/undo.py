@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from psqlmodel.model.state import TRANSIENT, UNSET, set_state
+from psqlmodel.model.state import TRANSIENT, UNSET, Raw, set_state
 
 if TYPE_CHECKING:
     from psqlmodel.core.unitofwork.collect import Link
@@ -294,8 +294,6 @@ def _pair_up(pair: Link, together: bool) -> None:
 
 
 def _bring_back(unit: UnitOfWork, entry: Entry) -> None:
-    from psqlmodel.core.unitofwork.unit import forget_misnamed, put_back
-
     obj = entry.obj
     mapper = type(obj).__mapper__
     batch = getattr(obj._state, "batch", None)
@@ -318,3 +316,27 @@ def _bring_back(unit: UnitOfWork, entry: Entry) -> None:
     key = mapper.key_of(obj)
     if key is not None:
         unit.identity.put(mapper, key, obj)
+
+
+def put_back(obj: Any, key: str, old: Any) -> None:
+    """Give an attribute the value that was remembered for it."""
+    mapper = type(obj).__mapper__
+    values = obj.__dict__
+    relation = mapper.relations.get(key)
+    if relation is not None and relation.many and isinstance(old, Raw):
+        current = values.get(key)
+        if current is not None:
+            current.replace_loaded(old.wire)
+        return
+    values.pop(key, None)
+    if isinstance(old, Raw):
+        mapper.put_raw(obj, key, old.wire)
+    elif old is not UNSET:
+        values[key] = old
+
+
+def forget_misnamed(obj: Any) -> None:
+    """Forget to-one relations that were loaded by a key that the object has no longer."""
+    for relation in type(obj).__mapper__.all_relations():
+        if relation.outgoing and relation.key in obj.__dict__ and not relation.is_named_by(obj):
+            relation.unload(obj)

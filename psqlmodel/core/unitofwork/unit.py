@@ -15,7 +15,7 @@ from psqlmodel.core.unitofwork.collect import changed_objects, with_key
 from psqlmodel.core.unitofwork.identity import IdentityMap
 from psqlmodel.core.unitofwork.links import leave_lists
 from psqlmodel.core.unitofwork.ordering import tables_of_deletion
-from psqlmodel.core.unitofwork.undo import UndoLog
+from psqlmodel.core.unitofwork.undo import UndoLog, forget_misnamed, put_back
 from psqlmodel.errors import NotLoadedError, NotMappedError, ObjectStateError
 from psqlmodel.model.mapper import Mapper, mapper_of
 from psqlmodel.model.state import (
@@ -24,7 +24,6 @@ from psqlmodel.model.state import (
     PENDING,
     PERSISTENT,
     TRANSIENT,
-    UNSET,
     Batch,
     Clean,
     Deleted,
@@ -543,30 +542,6 @@ class UnitOfWork:
 def _mappers(objects: Objects) -> set[Mapper]:
     classes: set[Any] = set(map(type, objects.values()))  # a third of the time of asking each object
     return {cls.__mapper__ for cls in classes}
-
-
-def put_back(obj: Any, key: str, old: Any) -> None:
-    """Give an attribute the value that was remembered for it."""
-    mapper = type(obj).__mapper__
-    values = obj.__dict__
-    relation = mapper.relations.get(key)
-    if relation is not None and relation.many and isinstance(old, Raw):
-        current = values.get(key)
-        if current is not None:
-            current.replace_loaded(old.wire)
-        return
-    values.pop(key, None)
-    if isinstance(old, Raw):
-        mapper.put_raw(obj, key, old.wire)
-    elif old is not UNSET:
-        values[key] = old
-
-
-def forget_misnamed(obj: Any) -> None:
-    """Forget to-one relations that were loaded by a key that the object has no longer."""
-    for relation in type(obj).__mapper__.all_relations():
-        if relation.outgoing and relation.key in obj.__dict__ and not relation.is_named_by(obj):
-            relation.unload(obj)
 
 
 def _checked(obj: Any) -> Any:
