@@ -10,6 +10,7 @@ sources are entered into `linecache`, so that debuggers and tracebacks show them
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from keyword import iskeyword
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 Load: TypeAlias = Callable[[Iterable[Any], Any, dict[Any, Any]], list[Any]]
 # (rows, state of what is made) → one new object for each row
 LoadFresh: TypeAlias = Callable[[Iterable[Any], Any], list[Any]]
+
+
+OWN_NAMES = sys.version_info >= (3, 13)  # see `_with_own_names`
 
 
 class Field:
@@ -223,25 +227,43 @@ def _look_up(key: list[Field], optional: bool, part: str) -> list[str]:
 
 
 def _make(fields: Sequence[Field], part: str) -> list[str]:
+    """Make one object of a row, or of a part of it."""
+    made = _with_own_names(fields, part) if OWN_NAMES else _with_shared_names(fields, part)
+    return [*made, "        o._state = state", "        o.__class__ = cls"]
+
+
+def _with_own_names(fields: Sequence[Field], part: str) -> list[str]:
+    """Give the object a dictionary of its own.
+
+    Where names are shared, CPython has room for thirty values in each object of a class with slots, from 3.13 on: this
+    takes four fifths of the time and of the memory.
+    """
+    names = [f"v{field.position}" for field in fields]
+    lines = [f"        {', '.join(names)}{',' if len(names) == 1 else ''} = {part}"]
+    values: list[str] = []
+    raw: list[str] = []
+    for field, local in zip(fields, names, strict=True):
+        if field.raw:
+            raw += _keep(field, local)
+            continue
+        if field.quick:
+            lines += _read(field, local, local)
+        elif field.convert:
+            lines.append(f"        {local} = None if {local} is None else c{field.position}({local})")
+        values.append(f"{field.key!r}: {local}")
+    return [*lines, "        o = twin()", f"        o.__dict__ = {{{', '.join(values)}}}", *raw]
+
+
+def _with_shared_names(fields: Sequence[Field], part: str) -> list[str]:
+    """Give the object its values by name: its dictionary shares the names with all others of the class."""
     targets = []
     later = []
     for field in fields:
         local = f"v{field.position}"
         if field.raw:
-            kept = f"c{field.position}({local})" if field.convert else local
-            later += [
-                f"        if {local} is None:",
-                f"            {_target(field.key)} = None",
-                "        else:",
-                f"            {_target(field.slot)} = {kept}",
-            ]
+            later += _keep(field, local)
         elif field.quick:
-            later += [
-                "        try:",
-                f"            {_target(field.key)} = None if {local} is None else q{field.position}({local})",
-                "        except ValueError:",
-                f"            {_target(field.key)} = c{field.position}({local})",
-            ]
+            later += _read(field, local, _target(field.key))
         elif field.convert:
             value = f"None if {local} is None else c{field.position}({local})"
             later.append(f"        {_target(field.key)} = {value}")
@@ -249,7 +271,28 @@ def _make(fields: Sequence[Field], part: str) -> list[str]:
             local = _target(field.key)
         targets.append(local)
     unpack = f"        {', '.join(targets)}{',' if len(targets) == 1 else ''} = {part}"
-    return ["        o = twin()", unpack, *later, "        o._state = state", "        o.__class__ = cls"]
+    return ["        o = twin()", unpack, *later]
+
+
+def _keep(field: Field, local: str) -> list[str]:
+    """Keep a value as it came, until the program asks for it."""
+    kept = f"c{field.position}({local})" if field.convert else local
+    return [
+        f"        if {local} is None:",
+        f"            {_target(field.key)} = None",
+        "        else:",
+        f"            {_target(field.slot)} = {kept}",
+    ]
+
+
+def _read(field: Field, local: str, target: str) -> list[str]:
+    """Convert a value in C, and otherwise where that fails."""
+    return [
+        "        try:",
+        f"            {target} = None if {local} is None else q{field.position}({local})",
+        "        except ValueError:",
+        f"            {target} = c{field.position}({local})",
+    ]
 
 
 def _target(name: str) -> str:

@@ -7,8 +7,10 @@ import linecache
 from datetime import datetime
 from typing import Any
 
+import pytest
+
 from psqlmodel import Column, PSQLModel, table
-from psqlmodel.model import mapper_of
+from psqlmodel.model import codegen, mapper_of
 from psqlmodel.model.codegen import Field, entity_loader, fresh_source_of, source_of
 
 INT4, TEXT, JSONB, TIMESTAMPTZ = 23, 25, 3802, 1184
@@ -36,6 +38,12 @@ class Total(PSQLModel):
 class Event(PSQLModel):
     id: Column[int] = Column(primary_key=True)
     at: Column[datetime | None]
+
+
+@pytest.fixture(autouse=True)
+def shared_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loaders of 3.11 and 3.12, whatever Python runs."""
+    monkeypatch.setattr(codegen, "OWN_NAMES", False)
 
 
 def source(model: Any, oids: tuple[int, ...], start: int = 0, width: int | None = None, optional: bool = False) -> str:
@@ -156,6 +164,36 @@ def load(rows, state):
             o.at = None if v1 is None else q1(v1)
         except ValueError:
             o.at = c1(v1)
+        o._state = state
+        o.__class__ = cls
+        append(o)
+    return objects
+"""
+    )
+
+
+def test_from_python_3_13_on_an_object_has_a_dictionary_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codegen, "OWN_NAMES", True)
+    columns = [*mapper_of(User).columns, mapper_of(Event).columns[1]]
+    pairs = zip(columns, (INT4, TEXT, JSONB, -TIMESTAMPTZ), strict=True)
+    assert (
+        fresh_source_of([Field(column, oid, n) for n, (column, oid) in enumerate(pairs)], width=4)
+        == """\
+def load(rows, state):
+    objects = []
+    append = objects.append
+    for row in rows:
+        v0, v1, v2, v3 = row
+        try:
+            v3 = None if v3 is None else q3(v3)
+        except ValueError:
+            v3 = c3(v3)
+        o = twin()
+        o.__dict__ = {'id': v0, 'name': v1, 'at': v3}
+        if v2 is None:
+            o.data = None
+        else:
+            o._raw_data = v2
         o._state = state
         o.__class__ = cls
         append(o)
