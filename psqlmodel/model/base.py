@@ -372,7 +372,7 @@ def _give_constructor(mapper: Mapper) -> None:
 
     mapper.constructed = True
     cls: Any = mapper.cls
-    share_keys(mapper)
+    _share_names(mapper)
     if _has_our_constructor(cls):
         made: Any = constructor(mapper, _construct)
         if made is not None:
@@ -380,7 +380,7 @@ def _give_constructor(mapper: Mapper) -> None:
             cls.__init__ = made
 
 
-def share_keys(mapper: Mapper) -> None:
+def _share_names(mapper: Mapper) -> None:
     """Let the objects of a class share the names of all that they will hold.
 
     CPython keeps room for few names beyond those of the first objects: the key of a new row, and the object that it

@@ -60,15 +60,15 @@ CALLS = {
     # The constructor: 1. add: 7. The change of an attribute, and the state of its own that the object gets: 6.
     "change": 14,
     # Guard, session, replay and transaction, which wait for two answers: 32. The shape of what is pending, and the plan
-    # for it (22); without a plan it would be 58. What the objects were: 8. The arguments: 7 calls for 6 values, 4 to
-    # begin. What comes back, and the objects made clean: 23. Who listens to events: 7. The driver (3 values go as text,
+    # for it: 13; without a plan it would be 49. What the objects were: 8. The arguments: 7 calls for 6 values, 4 to
+    # begin. What comes back, and the objects made clean: 20. Who listens to events: 7. The driver (3 values go as text,
     # 7), a look at its socket (4), the connection to its pool (10).
-    "commit": 140,
+    "commit": 132,
     # What is current: 2. Guard and session: 9. Is something lost, is something open: 5. The objects let go: 6.
     "close": 22,
 }
 # The same on an `AsyncSession`: each level that waits is called again with the answer, but fewer values go as text.
-CALLS_AWAITED = {"open": 18, "get": 48, "exec": 52, "change": 14, "commit": 139, "close": 22}
+CALLS_AWAITED = {"open": 18, "get": 48, "exec": 52, "change": 14, "commit": 131, "close": 22}
 WARM = 6  # requests, after which texts are prepared and their results known
 
 
