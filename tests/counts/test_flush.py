@@ -86,8 +86,8 @@ def test_a_new_child_of_a_new_parent(engine: Engine) -> None:
 
         return work
 
-    # 1 constructor. A tenth of its parent's: 23 calls, half of them for the list and what leads to it. It is found there,
-    # added and written without one.
+    # 1 constructor. A tenth of its parent's: 23 calls, half of them for the list and what leads to it. It is found
+    # there, added and written without one.
     assert per_object(engine, prepare) <= 3.4
 
 
