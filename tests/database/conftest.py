@@ -6,8 +6,10 @@ test sets itself (below) meet none that the server makes. No test may leave a co
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
+from threading import Thread
 
 import pytest
 
@@ -77,12 +79,21 @@ def _statements(text: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def sync_engine(shop_dsn: str) -> Iterator[Engine]:
     with create_engine(shop_dsn, max_pool_size=8) as engine:
+        engine.execute("SELECT 1")  # with its first connection it learns the default isolation
         yield engine
 
 
 @pytest.fixture(scope="session")
 def async_engine(shop_dsn: str) -> AsyncEngine:
-    return create_async_engine(shop_dsn, max_pool_size=8)
+    engine = create_async_engine(shop_dsn, max_pool_size=8)
+
+    async def greet() -> None:
+        await engine.execute("SELECT 1")
+
+    first = Thread(target=asyncio.run, args=[greet()])  # on an event loop of its own, beside that of the tests
+    first.start()
+    first.join()
+    return engine
 
 
 @pytest.fixture(scope="session")
