@@ -207,6 +207,10 @@ def _closes_at_end(text: str) -> bool:
     return False
 
 
+class _Unknown(Exception):
+    """A regular expression has what is not known here, or leaves no sign to choose."""
+
+
 def example_of(pattern: str, choose: Any) -> str | None:
     """Return a text that a regular expression matches, or None where it has what is not known here.
 
@@ -217,7 +221,7 @@ def example_of(pattern: str, choose: Any) -> str | None:
     parser: Any = importlib.import_module("re._parser")
     try:
         made = "".join(_examples(parser.parse(pattern), choose))
-    except (re.error, NotImplementedError):
+    except (re.error, _Unknown):
         return None
     return made if re.search(pattern, made) else None
 
@@ -240,7 +244,7 @@ def _examples(parsed: Iterable[Any], choose: Any) -> Iterator[str]:
         elif name == "BRANCH":
             yield from _examples(choose.choice(argument[1]), choose)
         elif name != "AT":
-            raise NotImplementedError(name)
+            raise _Unknown
 
 
 def _members(items: Iterable[Any]) -> str:
@@ -256,10 +260,10 @@ def _members(items: Iterable[Any]) -> str:
         elif name == "CATEGORY":
             found += _CATEGORIES[str(argument)]
         else:
-            raise NotImplementedError(name)
+            raise _Unknown
     members = "".join([sign for sign in _PLAIN if sign not in found]) if inverted else found
     if not members:
-        raise NotImplementedError("no sign is left")
+        raise _Unknown
     return members
 
 

@@ -15,7 +15,7 @@ from datetime import time as Time
 from datetime import timedelta as Delta
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 from uuid import UUID
 
 from psqlmodel.types import geometry
@@ -26,17 +26,18 @@ if TYPE_CHECKING:
     from psqlmodel.query.expression import ColumnExpression
 
 T = TypeVar("T")
+_ADVICE: Final = "for type checkers only: import the names from psqlmodel.types"
 
 
 class _Spelled(PgType[T]):
     __slots__ = ()
 
     def __init__(self) -> None:
-        raise TypeError("for type checkers only: import the names from psqlmodel.types")
+        raise TypeError(_ADVICE)
 
     @classmethod
     def array(cls) -> PgType[list[T]]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        raise NotImplementedError
+        raise TypeError(_ADVICE)
 
     @overload
     def __get__(self, instance: None, owner: Any) -> ColumnExpression[T]: ...
