@@ -147,6 +147,11 @@ def at_once(work: Callable[[Any], Any]) -> Callable[[Session], Any]:
     return plain
 
 
+async def later(value: Any) -> Any:
+    """Return what a method gives that only the synchronous session of the two is awaited for."""
+    return await value if inspect.isawaitable(value) else value
+
+
 class Now:
     """A value that may be awaited or not."""
 

@@ -13,7 +13,7 @@ from psqlmodel import (
     ObjectStateError,
 )
 
-from .both import Both, Statements
+from .both import Both, Statements, later
 from .models import Course, Item, Node, Order, Student, Tag, User
 from .rows import made, plain
 from .versioned import Member, Sheet, Team, make_tables
@@ -125,10 +125,6 @@ async def test_expunge_all_keeps_the_transaction(both: Both) -> None:
         await session.commit()
         assert (await session.get(User, 1)).name == "a"
     assert both.column("SELECT name FROM users ORDER BY name") == ["a", "flushed"]
-
-
-async def later(value: Any) -> Any:
-    return await value if hasattr(value, "__await__") else value
 
 
 # --- plan -------------------------------------------------------------------------------------------------------------

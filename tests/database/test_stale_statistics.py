@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from psqlmodel import Select
+from typing import Any
 
-from .both import Both
-from .models import Tag
+import pytest
+
+from psqlmodel import Select
+from psqlmodel.core.unitofwork.sending import MANY as SO_MANY
+
+from .both import Both, later
+from .models import Account, Tag, Transfer
 
 MANY = 30_000
 PATIENCE = 10  # seconds for a statement; comparing each row with each argument takes several times as long
@@ -41,3 +46,36 @@ async def a_table_of_two_rows_in_many_pages(both: Both) -> None:
         await session.rollback()
     both.sql("INSERT INTO tags (name) VALUES ('one'), ('two')")
     both.sql("VACUUM ANALYZE tags")
+
+
+@pytest.mark.parametrize("count", [2, SO_MANY])
+async def test_arrays_of_many_are_not_given_to_a_kept_plan(both: Both, count: int) -> None:
+    """The server may keep a plan for all arguments from the sixth time on, so none with many comes to one it knows."""
+    keys = [("acme", number) for number in range(count)]
+    async with both.session() as session:
+        await session.bulk_insert([Account(bank=bank, number=number) for bank, number in keys])
+        transfers = [Transfer(from_bank=bank, from_number=number) for bank, number in keys]
+        await session.bulk_insert(transfers)
+        changes = [{"bank": bank, "number": number, "balance": 1} for bank, number in keys]
+        works = {
+            "get_many": lambda: session.get_many(Account, keys),
+            "Include": lambda: session.exec(Select(Transfer).Include(Transfer.sender)).all(),
+            "bulk_update": lambda: session.bulk_update(changes, model=Account),
+        }
+        for name, work in works.items():
+            before = await executions(session)
+            for _ in range(3):  # the first two make it known, at most
+                await later(session.expunge_all())
+                _ = await work()
+            after = await executions(session)
+            assert (after > before) is (count < SO_MANY), name
+        await session.rollback()
+
+
+async def executions(session: Any) -> int:
+    """How often has the connection executed a statement that it keeps and that takes rows in arrays?"""
+    found = await session.exec(
+        """SELECT coalesce(sum(generic_plans + custom_plans), 0)::int FROM pg_prepared_statements
+        WHERE statement ~ 'unnest[(]' AND statement ~ '"accounts"'"""
+    ).one()
+    return int(found[0])

@@ -20,6 +20,7 @@ from psqlmodel.core.bulk.source import Callback, Source, tell
 from psqlmodel.core.transaction import execute, within
 from psqlmodel.core.unitofwork import deletion, routing, sql, versioning
 from psqlmodel.core.unitofwork.flush import flush
+from psqlmodel.core.unitofwork.sending import MANY
 from psqlmodel.errors import InvalidValueError, StaleObjectError
 from psqlmodel.steps import Statement, Steps
 
@@ -101,7 +102,8 @@ def _update(workspace: Workspace, batch: Batch) -> Steps[None]:
         routed, values = routing.route(mapper, stored, type_of, len(args) + 1)
         text = routing.update_many(mapper, sets, wanted, [], versioning.bump(mapper), routed)
         args = [*args, *values]
-    rows = yield from send(workspace, batch, Statement(text, args, purpose="bulk"))
+    statement = Statement(text, args, fresh=len(batch.items) >= MANY, purpose="bulk")
+    rows = yield from send(workspace, batch, statement)
     if rows.count != len(batch.items):
         yield from _report_lost(workspace, batch, wanted, stored)
     yield from read_again(workspace, mapper, changed, _keys(batch), batch.items)

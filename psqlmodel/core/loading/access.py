@@ -13,7 +13,16 @@ from uuid import UUID
 
 from psqlmodel.core.loading.include import include, included_relations
 from psqlmodel.core.loading.keys import Match, distinct_keys
-from psqlmodel.core.loading.reading import Loaded, autoflush, fetch, known_types, load_columns, load_rows, prepared
+from psqlmodel.core.loading.reading import (
+    Loaded,
+    autoflush,
+    fetch,
+    known_types,
+    load_columns,
+    load_rows,
+    prepared,
+    statement_of,
+)
 from psqlmodel.core.row import rows_of
 from psqlmodel.core.transaction import execute, within
 from psqlmodel.core.unitofwork import versioning
@@ -514,5 +523,5 @@ def reload_columns(
     match = Match(mapper.primary_key, mapper.primary_key)
     query = Select(*wanted).Where(match.condition(distinct_keys(objects, mapper.primary_key)))
     compiled = yield from prepared(workspace, query)
-    rows = yield from execute(workspace, Statement(compiled.text, compiled.args, purpose="load"))
+    rows = yield from execute(workspace, statement_of(compiled.text, compiled.args, "load"))
     _ = load_columns(workspace, mapper, wanted, rows)

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from psqlmodel.core.loading.keys import KeyOf, Match, distinct_keys, reader
-from psqlmodel.core.loading.reading import autoflush, fetch, load_distinct, load_output, prepared
+from psqlmodel.core.loading.reading import autoflush, fetch, load_distinct, load_output, prepared, statement_of
 from psqlmodel.core.transaction import execute
 from psqlmodel.errors import QueryError
 from psqlmodel.gcpause import pause_for
@@ -303,7 +303,7 @@ def _cut(text: str, args: list[Any], path: RelationPath) -> Statement:
         args.append(first + path.limit)
         wanted += f' AND "_rank" <= ${len(args)}::int8'
     text = f'SELECT * FROM (\n{text}\n) AS "_ranked" WHERE {wanted} ORDER BY "_rank"'  # noqa: S608 (compiled text)
-    return Statement(text, args, purpose="load")
+    return statement_of(text, args, "load")
 
 
 def _rank(partition: Sequence[Any], ordering: Sequence[Any]) -> Expression[int]:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from psqlmodel.core.workspace import Workspace
 
 
-# From so many rows on, a statement is planned for its arrays. The server takes an array that it does not see for ten
-# elements, and a plan that was made for ten rows of a small table may compare every row with every element: an UPDATE
-# of 10,000 rows then took 1 s instead of 0.08.
+# From so many rows or keys on, a statement is planned for its arrays. The server takes an array that it does not see
+# for ten elements, and a plan that was made for ten, or for a small table, may compare every row with every element:
+# an UPDATE of 10,000 rows then took 1 s instead of 0.08, to get as many by composite keys 2 s instead of 0.07.
 MANY: Final = 500
 
 

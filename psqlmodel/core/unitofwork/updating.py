@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psqlmodel.core.transaction import execute
 from psqlmodel.core.unitofwork import insertion, routing, sql, versioning
 from psqlmodel.core.unitofwork.collect import dumped, dumped_column, outgoing, take_all_keys, values_of
-from psqlmodel.core.unitofwork.sending import send
+from psqlmodel.core.unitofwork.sending import MANY, send
 from psqlmodel.core.unitofwork.undo import AsTheyWere
 from psqlmodel.model.fields import Column
 from psqlmodel.model.mapper import Mapper
@@ -140,7 +140,7 @@ def _read(workspace: Workspace, mapper: Mapper, columns: list[Column[Any]], keys
     """Read columns of rows by key, each with its ordinal first."""
     names = [quote(str(column.name)) for column in columns]
     text = sql.by_keys(mapper.qualified, named_keys(mapper, workspace.catalog.type_of), names)
-    return (yield from execute(workspace, Statement(text, keys, purpose="flush")))
+    return (yield from execute(workspace, Statement(text, keys, fresh=len(keys[0]) >= MANY, purpose="flush")))
 
 
 def in_key_order(mapper: Mapper, objects: Sequence[Any]) -> list[Any]:
