@@ -82,11 +82,11 @@ def fetch(workspace: Workspace, query: Query[Any], *, purpose: str = "query") ->
 
 
 def statement_of(text: str, args: list[Any], purpose: str) -> Statement:
-    """Return the statement of a query; one that joins many composite keys is planned for them (see `MANY`).
+    """Return the statement of a query; with several arrays of many values it is planned for them (see `MANY`).
 
-    Their columns come as an array each. One array alone is compared with the column that it is for: a plan for it would
-    look at each key, which is a seventh of the time of loading 1,000 users with their orders, and what it can save is
-    little: comparing keys is quick.
+    That is how many composite keys come, and many rows. One array alone is compared with the column that it is for: a
+    plan for it would look at each key, which is a seventh of the time of loading 1,000 users with their orders, and
+    what it can save is little, since comparing keys is quick.
     """
     arrays = 0
     for arg in args:
