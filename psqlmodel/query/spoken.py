@@ -1,7 +1,8 @@
 """Arguments that are more than their Python type says: `Func.to_tsvector("english", …)` takes a configuration.
 
 A text is a parameter of the type text, for which such functions do not exist. `spoken` returns the arguments with those
-cast that the function takes as another type: configurations and weights of text search, JSON and its paths. Pure.
+cast that the function takes as another type: configurations and weights of text search, JSON and its paths. What
+`Func.count()` counts are rows. Pure.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from psqlmodel.query.expression import typed
+from psqlmodel.query.expression import Expression, typed
 from psqlmodel.types import PgType
 from psqlmodel.types.arrays import array
 from psqlmodel.types.jsons import jsonb
 from psqlmodel.types.scalars import real
 from psqlmodel.types.textual import custom
 
+_ROWS: Final = Expression[Any]("*")
 _CONFIGURATION: Final = custom("regconfig")
 _WEIGHT: Final = custom("char", "pg_catalog")
 _PATH: Final = custom("jsonpath")
@@ -40,7 +42,7 @@ def spoken(name: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the arguments of the function `name`, with values cast where it takes another type."""
     found = _KNOWN.get(name)
     if found is None:
-        return arguments
+        return (_ROWS,) if name == "count" and not arguments else arguments
     place, python, type, applies = found
     if len(arguments) <= place or not isinstance(arguments[place], python) or not applies(arguments):
         return arguments

@@ -246,6 +246,11 @@ async def test_values_of_functions_that_take_more_than_a_text(shop: dict[str, st
         ]
 
 
+async def test_func_count_without_an_argument_counts_rows(shop: dict[str, str]) -> None:
+    for rows in await on_both(shop, Select(Func.count(), Count(), Func.count().Filter(User.id == 1)).From(User)):
+        assert rows[0][0] == rows[0][1] > rows[0][2] == 1
+
+
 def test_a_configuration_is_a_parameter_that_an_index_understands(shop: dict[str, str]) -> None:
     connection = psycopg2.connect(shop)
     document = Func.to_tsvector("english", User.name)
